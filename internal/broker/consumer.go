@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Message is one message of the stream, to be acknowledged once its content is
+// settled. One that is never answered comes again after a minute.
+type Message struct {
+	Data []byte
+	msg  jetstream.Msg
+}
+
+// Ack tells the broker that the message is done. An error may be passed over: the
+// message then comes again, and the ledger knows it.
+func (m Message) Ack() error { return m.msg.Ack() }
+
+// Nak gives the message back, to come again after the delay.
+func (m Message) Nak(delay time.Duration) error { return m.msg.NakWithDelay(delay) }
+
+// Keep tells the broker that work on the message goes on.
+func (m Message) Keep() error { return m.msg.InProgress() }
+
+// Consumer hands out the messages of the stream to one durable name; several
+// processes may share one.
+type Consumer struct {
+	b       *Broker
+	durable string
+	cons    jetstream.Consumer
+}
+
+// Consumer returns the durable consumer with this name. It is made at the first
+// Fetch, and made again where it is gone.
+func (b *Broker) Consumer(durable string) *Consumer { return &Consumer{b: b, durable: durable} }
+
+// Fetch waits up to wait for a first message and returns up to max of those that
+// are there. No message in time gives none and no error.
+func (c *Consumer) Fetch(ctx context.Context, max int, wait time.Duration) ([]Message, error) {
+	if c.cons == nil {
+		if err := c.create(ctx); err != nil {
+			return nil, err
+		}
+	}
+	// What is there now comes at once; only an empty stream is waited for.
+	batch, err := c.cons.FetchNoWait(max)
+	if err != nil {
+		return nil, c.failed("fetch batches", err)
+	}
+	msgs, err := collect(batch)
+	if len(msgs) > 0 || err != nil {
+		return msgs, c.failed("fetch batches", err)
+	}
+	batch, err = c.cons.Fetch(1, jetstream.FetchMaxWait(wait))
+	if err != nil {
+		return nil, c.failed("fetch batches", err)
+	}
+	msgs, err = collect(batch)
+	return msgs, c.failed("fetch batches", err)
+}
+
+func collect(batch jetstream.MessageBatch) ([]Message, error) {
+	var msgs []Message
+	for m := range batch.Messages() {
+		msgs = append(msgs, Message{Data: m.Data(), msg: m})
+	}
+	if err := batch.Error(); err != nil && len(msgs) == 0 {
+		return nil, err
+	}
+	return msgs, nil
+}
+
+// failed forgets the consumer after an error, so that the next Fetch makes sure
+// that stream and consumer are there.
+func (c *Consumer) failed(what string, err error) error {
+	if err == nil || errors.Is(err, jetstream.ErrNoMessages) {
+		return nil
+	}
+	c.cons = nil
+	return unavailable(what, err)
+}
+
+func (c *Consumer) create(ctx context.Context) error {
+	if err := c.b.Setup(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	cons, err := c.b.js.CreateOrUpdateConsumer(ctx, batchesStream, jetstream.ConsumerConfig{
+		Durable:       c.durable,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       time.Minute,
+		MaxDeliver:    -1,
+		MaxAckPending: 2048,
+	})
+	if err != nil {
+		return unavailable("create consumer "+c.durable, err)
+	}
+	c.cons = cons
+	return nil
+}
+
+// Pending returns how many messages of the stream the consumer has not
+// acknowledged yet.
+func (c *Consumer) Pending(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	cons, err := c.b.js.Consumer(ctx, batchesStream, c.durable)
+	if err != nil {
+		return 0, unavailable("ask for consumer "+c.durable, err)
+	}
+	info := cons.CachedInfo()
+	return info.NumPending + uint64(info.NumAckPending), nil
+}
+
+// Trim removes from the stream what every consumer has acknowledged. Without a
+// consumer it removes nothing.
+func (b *Broker) Trim(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, batchesStream)
+	if err != nil {
+		return unavailable("trim stream", err)
+	}
+	floor, consumers := uint64(math.MaxUint64), 0
+	list := stream.ListConsumers(ctx)
+	for info := range list.Info() {
+		consumers++
+		floor = min(floor, info.AckFloor.Stream)
+	}
+	if err := list.Err(); err != nil {
+		return unavailable("trim stream", err)
+	}
+	if consumers == 0 || floor < stream.CachedInfo().State.FirstSeq {
+		return nil
+	}
+	if err := stream.Purge(ctx, jetstream.WithPurgeSequence(floor+1)); err != nil {
+		return unavailable("trim stream", err)
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sentinelgo/sentinel/internal/config"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+type sample struct {
+	Agent struct {
+		Interval time.Duration   `yaml:"interval"`
+		Name     string          `yaml:"name"`
+		Limit    limit           `yaml:"limit"`
+		Tags     []string        `yaml:"tags"`
+		On       map[string]bool `yaml:"on"`
+	} `yaml:"agent"`
+}
+
+type limit struct {
+	MaxBytes int64   `yaml:"max_bytes"`
+	Ratio    float64 `yaml:"ratio"`
+	Strict   bool    `yaml:"strict"`
+}
+
+func (l limit) Validate() error {
+	if l.MaxBytes < 0 {
+		return sentinel.Errorf(sentinel.Invalid, "max_bytes: %d is negative", l.MaxBytes)
+	}
+	return nil
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoadKeepsDefaultsAndLetsTheEnvironmentWin(t *testing.T) {
+	var s sample
+	s.Agent.Name, s.Agent.Interval = "default", time.Minute
+	path := write(t, "agent:\n  interval: 5s\n  limit:\n    max_bytes: 7\nserver:\n  anything: goes\n")
+	env := []string{"SENTINEL_AGENT_LIMIT_MAX_BYTES=9", "SENTINEL_AGENT_TAGS=[a, b]", "SENTINEL_AGENT_ON={cpu: false}", "SENTINEL_AGENT_NAME=00", "OTHER=1"}
+	if err := config.Load(path, env, &s); err != nil {
+		t.Fatal(err)
+	}
+	a := s.Agent
+	if a.Interval != 5*time.Second || a.Name != "00" || a.Limit.MaxBytes != 9 || len(a.Tags) != 2 || a.On["cpu"] || len(a.On) != 1 {
+		t.Fatalf("got %+v", a)
+	}
+}
+
+func TestLoadNamesFileLineAndKey(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown key", "agent:\n  intervall: 5s\n", `:2: agent.intervall: unknown key; did you mean "interval"?`},
+		{"far from any key", "agent:\n  zzzzzzzz: 5s\n", "known here: interval, name, limit, tags, on"},
+		{"unknown section", "agnet:\n", `:1: agnet: unknown key; did you mean "agent"?`},
+		{"bad duration", "agent:\n  interval: soon\n", `:2: agent.interval: want a duration such as 10s, 5m or 720h, not "soon"`},
+		{"bare number for a duration", "agent:\n  interval: 10\n", `:2: agent.interval: want a duration such as 10s, 5m or 720h, not "10"`},
+		{"bad number", "agent:\n  limit:\n    max_bytes: many\n", `:3: agent.limit.max_bytes: want a whole number, not "many"`},
+		{"bad bool", "agent:\n  limit:\n    strict: perhaps\n", "want true or false"},
+		{"scalar for a section", "agent: 5\n", `:1: agent: want keys below it, such as "interval"`},
+		{"twice", "agent:\n  name: a\n  name: b\n", ":3: agent.name: stands there twice"},
+		{"two documents", "agent:\n---\nagent:\n", "more than one YAML document"},
+		{"not YAML", "agent: [\n", "line 1"},
+		{"a value out of range", "agent:\n  limit:\n    max_bytes: -1\n", "agent.limit.max_bytes: -1 is negative"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := write(t, tt.text)
+			err := config.Load(path, nil, new(sample))
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("error is %v, want the file and %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestLoadNamesTheEnvironmentVariable(t *testing.T) {
+	err := config.Load("", []string{"SENTINEL_AGENT_INTERVAL=soon"}, new(sample))
+	if err == nil || !strings.Contains(err.Error(), "SENTINEL_AGENT_INTERVAL (agent.interval): want a duration") {
+		t.Error(err)
+	}
+}
+
+func TestLoadMissingFile(t *testing.T) {
+	err := config.Load(filepath.Join(t.TempDir(), "none.yml"), nil, new(sample))
+	if sentinel.CodeOf(err) != sentinel.NotFound || !strings.Contains(err.Error(), "config.example.yml") {
+		t.Error(err)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add("agent:\n  interval: 5s\n")
+	f.Add("a: &a [*a]")
+	f.Add("agent: {<<: {}}")
+	f.Fuzz(func(t *testing.T, text string) {
+		err := config.Load(write(t, text), nil, new(sample))
+		if err != nil && sentinel.CodeOf(err) != sentinel.Invalid {
+			t.Errorf("code %v: %v", sentinel.CodeOf(err), err)
+		}
+	})
+}

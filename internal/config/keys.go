@@ -1,0 +1,129 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// keyOf returns the YAML key of a struct field, or "" where it has none.
+func keyOf(f reflect.StructField) string {
+	key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	if key == "-" || !f.IsExported() {
+		return ""
+	}
+	return key
+}
+
+func fieldByKey(v reflect.Value, key string) (reflect.Value, bool) {
+	for i := range v.NumField() {
+		if k := keyOf(v.Type().Field(i)); k == key && k != "" {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	for i := range t.NumField() {
+		if k := keyOf(t.Field(i)); k != "" {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+func firstKey(t reflect.Type) string {
+	if keys := keysOf(t); len(keys) > 0 {
+		return keys[0]
+	}
+	return ""
+}
+
+func isSection(key string) bool { return slices.Contains(Sections(), key) }
+
+// isScalarStruct reports whether a value reads itself from one word.
+func isScalarStruct(v reflect.Value) bool {
+	_, ok := reflect.New(v.Type()).Interface().(encoding.TextUnmarshaler)
+	return ok
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// suggest names the key that was probably meant, or all there are.
+func suggest(key string, t reflect.Type, top bool) string {
+	keys := keysOf(t)
+	if top {
+		keys = Sections()
+	}
+	best, bestDistance := "", len(key)/2+1
+	for _, k := range keys {
+		if d := distance(key, k); d < bestDistance {
+			best, bestDistance = k, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return "known here: " + strings.Join(keys, ", ")
+}
+
+// distance is the Levenshtein distance of two short words.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// wanted says in words what a value should look like.
+func wanted(v reflect.Value, got string, err error) string {
+	var want string
+	switch {
+	case v.Type() == reflect.TypeFor[time.Duration]():
+		want = "a duration such as 10s, 5m or 720h"
+	case isScalarStruct(v):
+		if err != nil {
+			return strings.TrimPrefix(err.Error(), "yaml: ")
+		}
+		want = "a text"
+	case v.Kind() == reflect.Bool:
+		want = "true or false"
+	case v.CanInt() || v.CanUint():
+		want = "a whole number"
+	case v.CanFloat():
+		want = "a number"
+	case v.Kind() == reflect.Slice:
+		want = "a list such as [a, b]"
+	case v.Kind() == reflect.Map:
+		want = "a map such as {name: value}"
+	default:
+		want = "a text"
+	}
+	if got == "" {
+		return "want " + want
+	}
+	return fmt.Sprintf("want %s, not %.60q", want, got)
+}

@@ -1,0 +1,84 @@
+// Package telemetry is how a process shows itself: metrics in Prometheus' text
+// format, health endpoints and logging. It owns the metrics library.
+package telemetry
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+// Registry holds one process's metrics. Asking twice for the same name and labels
+// gives the same metric. Safe for concurrent use.
+type Registry struct{ set *metrics.Set }
+
+// NewRegistry returns an empty registry.
+func NewRegistry() *Registry { return &Registry{metrics.NewSet()} }
+
+// Counter only rises. Safe for concurrent use.
+type Counter struct{ c *metrics.Counter }
+
+// Add adds n.
+func (c Counter) Add(n int) { c.c.Add(n) }
+
+// Inc adds one.
+func (c Counter) Inc() { c.c.Inc() }
+
+// Value returns the count.
+func (c Counter) Value() uint64 { return c.c.Get() }
+
+// Counter returns the counter with this name and labels (name, value, …).
+func (r *Registry) Counter(name string, labels ...string) Counter {
+	return Counter{r.set.GetOrCreateCounter(seriesName(name, labels))}
+}
+
+// Gauge registers a gauge that asks f when the metrics are read; f must be safe
+// for concurrent use. A later registration under the same name has no effect.
+func (r *Registry) Gauge(name string, f func() float64, labels ...string) {
+	r.set.GetOrCreateGauge(seriesName(name, labels), f)
+}
+
+// Histogram counts observations in buckets. Safe for concurrent use.
+type Histogram struct{ h *metrics.PrometheusHistogram }
+
+// Observe adds one observation, in seconds where the name says so.
+func (h Histogram) Observe(v float64) { h.h.Update(v) }
+
+// Histogram returns the classic Prometheus histogram with this name and labels.
+func (r *Registry) Histogram(name string, labels ...string) Histogram {
+	return Histogram{r.set.GetOrCreatePrometheusHistogram(seriesName(name, labels))}
+}
+
+// Write writes every metric in Prometheus' text format, then those of the
+// process and the Go runtime.
+func (r *Registry) Write(w io.Writer) {
+	r.set.WritePrometheus(w)
+	metrics.WriteProcessMetrics(w)
+}
+
+func seriesName(name string, labels []string) string {
+	s := sentinel.NewSeries(name, sentinel.Gauge, "", labels...)
+	return s.String()
+}
+
+// NewLogger returns a logger that writes to w: format "text" or "json", level
+// "debug", "info", "warn" or "error".
+func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, sentinel.Errorf(sentinel.Invalid, "log level %q: want debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch strings.ToLower(format) {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("log format: %w", sentinel.Errorf(sentinel.Invalid, "%q is not known, want text or json", format))
+}
