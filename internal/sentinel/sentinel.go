@@ -120,3 +120,9 @@ func (r LossReason) String() string {
 
 // Valid reports whether r is a reason an agent may declare.
 func (r LossReason) Valid() bool { return r > LossUnspecified && int(r) < len(lossNames) }
+
+// Position says how far an agent has appended to one epoch.
+type Position struct {
+	Epoch    Epoch
+	Appended uint64
+}

@@ -1,0 +1,74 @@
+# Sentinel. `make` or `make help` lists what there is.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BINARIES := sentinel sentinel-agent sentinel-server sentinel-worker sentinelctl
+
+# Tools run from the module cache at these versions; nothing is installed.
+BUF           := github.com/bufbuild/buf/cmd/buf@v1.75.0
+PROTOC_GO     := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+PROTOC_GO_GRPC := google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS=$$'\t' read -r t d; do printf '  %-14s %s\n' "$$t" "$$d"; done
+
+.PHONY: demo
+demo: postgres build ## Build and run the whole system on this host, with your own metrics in it
+	./bin/sentinel $(DEMO_FLAGS)
+
+.PHONY: build
+build: ## Build every binary into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
+
+.PHONY: test
+test: postgres ## Run every test with the race detector, on a real PostgreSQL and a real JetStream
+	go test -race -timeout 8m ./...
+
+.PHONY: postgres
+postgres: # PostgreSQL's server programs are there, or get installed, or it is said how
+	@./scripts/ensure-postgres.sh
+
+.PHONY: check
+check: generate-check lint test build-all ## All that must hold before a change goes in
+
+.PHONY: lint
+lint: ## Check format, vet and lint Go and proto
+	@test -z "$$(gofmt -l cmd internal)" || { echo "not formatted, run make fmt:"; gofmt -l cmd internal; exit 1; }
+	go vet ./...
+	cd proto && go run $(BUF) lint
+	go run $(GOLANGCI) run ./...
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	gofmt -w cmd internal
+
+.PHONY: generate
+generate: ## Generate code from proto/
+	@tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	GOBIN=$$tools go install $(PROTOC_GO) && GOBIN=$$tools go install $(PROTOC_GO_GRPC) && \
+	cd proto && PATH="$$tools:$$PATH" go run $(BUF) generate
+
+.PHONY: generate-check
+generate-check: generate ## Fail where committed generated code is not what proto/ gives
+	@git diff --exit-code -- internal/sentinelpb || { echo "internal/sentinelpb has drifted: commit what make generate wrote"; exit 1; }
+
+.PHONY: build-all
+build-all: ## Cross-build for Linux, Windows and macOS
+	@for t in linux/amd64 linux/arm64 linux/arm windows/amd64 darwin/arm64; do \
+		echo "build $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./cmd/sentinel-agent ./cmd/sentinelctl; done
+	@for t in windows/amd64 darwin/arm64; do \
+		echo "vet $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./internal/... ./cmd/...; done
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./internal/...
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin

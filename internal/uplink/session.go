@@ -1,0 +1,290 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+
+	retry "github.com/sentinelgo/sentinel/internal/backoff"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sentinelpb"
+	"github.com/sentinelgo/sentinel/internal/sign"
+)
+
+const (
+	handshakeTimeout = 15 * time.Second
+	maxPositions     = 256 // epochs that one message names
+	maxHeartbeat     = 5 * time.Minute
+)
+
+// goodbyeError is a session's end as the server explained it.
+type goodbyeError struct {
+	code   sentinelpb.Code
+	detail string
+}
+
+func (g *goodbyeError) Error() string { return g.detail }
+
+// connBackoff lets gRPC try again at once: the pace is kept by Run.
+func connBackoff() backoff.Config {
+	return backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
+}
+
+type stream = grpc.BidiStreamingClient[sentinelpb.ConnectRequest, sentinelpb.ConnectResponse]
+
+// conversation is one session after its handshake. One goroutine owns it.
+type conversation struct {
+	u      *Uplink
+	stream stream
+	lanes  *lanes
+
+	window  int                          // batches that may be without a receipt
+	credits int                          // batches of the backlog that may be sent
+	waiting map[name]*batch              // sent, without a receipt
+	again   []*batch                     // to be sent again, before anything else
+	layouts map[sentinel.LayoutHash]bool // made known in this session
+	paused  time.Time                    // nothing is sent before this
+	pace    retry.Backoff                // of the pauses
+
+	outstanding map[sentinel.Epoch]uint64 // highest accepted number that is not settled
+	moved       time.Time                 // of the last mark that settled something, or of nothing outstanding
+}
+
+type name struct {
+	epoch sentinel.Epoch
+	seq   uint64
+}
+
+// session opens one session and serves it until it ends. It returns why it ended.
+func (u *Uplink) session(ctx context.Context, conn *grpc.ClientConn, wait *retry.Backoff) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	timer := time.AfterFunc(handshakeTimeout, cancel)
+	s, err := sentinelpb.NewGatewayClient(conn).Connect(ctx)
+	if err != nil {
+		return err
+	}
+	welcome, err := u.handshake(s)
+	if err != nil {
+		return err
+	}
+	if !timer.Stop() {
+		return fmt.Errorf("the handshake took longer than %s", handshakeTimeout)
+	}
+	clock := time.Until(time.UnixMilli(welcome.GetUnixMs())) * -1
+	u.setUp(clock)
+	wait.Reset()
+	u.metrics.sessions.Inc()
+	u.deps.Logger.Info("connected", "server", u.cfg.Address, "session", welcome.GetSessionId(), "clock_ahead", clock.Round(time.Millisecond))
+
+	for _, m := range welcome.GetMarks() {
+		if _, err := u.settle(m); err != nil {
+			return err
+		}
+	}
+	limits := sentinel.DefaultLimits()
+	c := &conversation{
+		u: u, stream: s, lanes: newLanes(u.deps.Log, limits),
+		window:  max(1, min(int(welcome.GetMaxUnacknowledged()), 256)),
+		credits: int(welcome.GetBacklogCredits()),
+		waiting: map[name]*batch{}, layouts: map[sentinel.LayoutHash]bool{},
+		pace:        retry.Backoff{Base: time.Second, Max: time.Minute},
+		outstanding: map[sentinel.Epoch]uint64{}, moved: time.Now(),
+	}
+	defer c.lanes.close()
+	heartbeat := min(max(time.Duration(welcome.GetHeartbeatMs())*time.Millisecond, time.Second), maxHeartbeat)
+	return c.run(ctx, heartbeat)
+}
+
+func (u *Uplink) handshake(s stream) (*sentinelpb.Welcome, error) {
+	cred := u.deps.Credential
+	nonce := sign.NewNonce()
+	hello := &sentinelpb.Hello{
+		AgentId: string(cred.Agent), KeyId: cred.Key.ID, Nonce: nonce, Info: u.deps.Info,
+		Positions: u.positions(), UnixMs: time.Now().UnixMilli(),
+	}
+	if err := send(s, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Hello{Hello: hello}}); err != nil {
+		return nil, err
+	}
+	m, err := s.Recv()
+	if err != nil {
+		return nil, err
+	}
+	challenge := m.GetChallenge()
+	if challenge == nil || len(challenge.GetNonce()) != sign.NonceSize {
+		return nil, fmt.Errorf("%s does not speak this protocol: no challenge came after hello", u.cfg.Address)
+	}
+	proof := &sentinelpb.Proof{Mac: cred.Key.Session(cred.Agent, nonce, challenge.GetNonce())}
+	if err := send(s, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Proof{Proof: proof}}); err != nil {
+		return nil, err
+	}
+	if m, err = s.Recv(); err != nil {
+		return nil, err
+	}
+	if bye := m.GetGoodbye(); bye != nil {
+		return nil, &goodbyeError{bye.GetCode(), bye.GetDetail()}
+	}
+	if m.GetWelcome() == nil {
+		return nil, fmt.Errorf("%s does not speak this protocol: no welcome came after the proof", u.cfg.Address)
+	}
+	return m.GetWelcome(), nil
+}
+
+// send sends one message. A stream that has ended says why only to Recv.
+func send(s stream, m *sentinelpb.ConnectRequest) error {
+	err := s.Send(m)
+	if err == io.EOF {
+		_, err = s.Recv()
+	}
+	return err
+}
+
+// positions returns how far each epoch is appended, the newest ones where there
+// are too many to name.
+func (u *Uplink) positions() []*sentinelpb.Position {
+	var list []*sentinelpb.Position
+	for _, g := range u.deps.Log.Generations() {
+		list = append(list, &sentinelpb.Position{Epoch: uint64(g.Epoch), Appended: g.Appended})
+	}
+	return list[max(0, len(list)-maxPositions):]
+}
+
+func (c *conversation) run(ctx context.Context, heartbeat time.Duration) error {
+	received := make(chan *sentinelpb.ConnectResponse, 256)
+	failed := make(chan error, 1)
+	go func() { // ends with the stream, whose context ends when the session returns
+		for {
+			m, err := c.stream.Recv()
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case received <- m:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	resume := time.NewTimer(0)
+	defer resume.Stop()
+	for {
+		changed := c.u.deps.Log.Changed() // before the lanes are asked, so that no append is missed
+		if err := c.fill(); err != nil {
+			return err
+		}
+		if wait := time.Until(c.paused); wait > 0 {
+			resume.Reset(wait)
+		}
+		select {
+		case <-ctx.Done():
+			return c.stream.CloseSend()
+		case err := <-failed:
+			return err
+		case m := <-received:
+			if err := c.take(m); err != nil {
+				return err
+			}
+		case <-changed:
+		case <-resume.C:
+		case <-beat.C:
+			if err := c.heartbeat(); err != nil {
+				return err
+			}
+			if err := c.checkStall(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// fill sends what may be sent now: what has to go again, then fresh data, then
+// the backlog as far as credits go.
+func (c *conversation) fill() error {
+	for len(c.waiting) < c.window && time.Now().After(c.paused) {
+		b, err := c.next()
+		if err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		if b == nil {
+			return nil
+		}
+		if err := c.send(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conversation) next() (*batch, error) {
+	if len(c.again) > 0 {
+		b := c.again[0]
+		c.again = c.again[1:]
+		return b, nil
+	}
+	if b, err := c.lanes.nextLive(); b != nil || err != nil {
+		return b, err
+	}
+	if c.credits == 0 {
+		return nil, nil
+	}
+	b, err := c.lanes.nextBacklog()
+	if b != nil {
+		c.credits--
+	}
+	return b, err
+}
+
+// send signs the batch with the key of this moment and sends it, after the
+// layout that it names where the session has not seen that yet.
+func (c *conversation) send(b *batch) error {
+	if b.codec == sentinelpb.Codec_CODEC_CYCLES_V1 && !c.layouts[b.layout] {
+		definition, ok := c.u.deps.Log.Layout(b.epoch, b.layout)
+		if !ok {
+			return c.giveUp(b, sentinel.LossDamaged, "the log has lost the layout of this record")
+		}
+		m := &sentinelpb.Layout{Hash: b.layout[:], Definition: definition}
+		if err := send(c.stream, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Layout{Layout: m}}); err != nil {
+			return err
+		}
+		c.layouts[b.layout] = true
+	}
+	e := &sentinelpb.Envelope{
+		AgentId: string(c.u.deps.Credential.Agent), Epoch: uint64(b.epoch), Seq: b.seq, Count: uint32(b.count),
+		Codec: b.codec, Payload: b.payload,
+	}
+	c.u.deps.Credential.Key.Batch(e)
+	c.waiting[name{b.epoch, b.seq}] = b
+	c.u.metrics.sent.Inc()
+	c.u.metrics.sentBytes.Add(len(b.payload))
+	return send(c.stream, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Batch{Batch: &sentinelpb.Batch{Envelope: e, Lane: b.lane}}})
+}
+
+func (c *conversation) heartbeat() error {
+	stats := c.u.deps.Log.Stats()
+	m := &sentinelpb.Heartbeat{Positions: c.u.positions(), UnixMs: time.Now().UnixMilli(), LogBytes: uint64(stats.Bytes), UnloggedCycles: stats.Failed}
+	return send(c.stream, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Heartbeat{Heartbeat: m}})
+}
+
+// checkStall ends a session in which accepted batches are not settled for too
+// long: the broker may have lost them. The next session starts again from what is
+// settled; each time in vain doubles the patience, so that an outage of the
+// database is not answered by sending everything over and over.
+func (c *conversation) checkStall() error {
+	if len(c.outstanding) == 0 {
+		c.moved = time.Now()
+		return nil
+	}
+	if time.Since(c.moved) < c.u.stall {
+		return nil
+	}
+	c.u.stall = min(2*c.u.stall, stallMax)
+	c.u.metrics.stalls.Inc()
+	return &goodbyeError{sentinelpb.Code_CODE_UNAVAILABLE, "accepted batches are not settled yet, starting again from what is"}
+}

@@ -1,0 +1,221 @@
+// Package uplink carries the log's records to the service: it opens a session,
+// signs each batch with the current key as it sends it, sends fresh data first and
+// the backlog as the server's credits allow, and frees the log up to what the
+// service has settled. It owns the client side of gRPC.
+//
+// It deletes nothing on its own judgement: records leave the log when a mark says
+// that they are settled, or, where the service says that a batch is wrong and
+// stays wrong, after they were copied to the dead letters and declared.
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/sentinelgo/sentinel/internal/backoff"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sentinelpb"
+	"github.com/sentinelgo/sentinel/internal/sign"
+	"github.com/sentinelgo/sentinel/internal/telemetry"
+	"github.com/sentinelgo/sentinel/internal/wal"
+)
+
+// Config says where the service is and how to know it.
+type Config struct {
+	// Address is the gateway's host:port.
+	Address string `yaml:"address"`
+	// CAFile holds the authorities that may vouch for the gateway, in PEM; empty
+	// means those of the system.
+	CAFile string `yaml:"ca_file"`
+	// ServerName is the name in the gateway's certificate, where it is not the host
+	// of Address.
+	ServerName string `yaml:"server_name"`
+	// CertFile and KeyFile hold a client certificate, where the gateway wants one.
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+	// RetryMax bounds the wait between tries to connect.
+	RetryMax time.Duration `yaml:"retry_max"`
+}
+
+// DefaultConfig returns the settings for a gateway on this host.
+func DefaultConfig() Config { return Config{Address: "127.0.0.1:7443", RetryMax: time.Minute} }
+
+// Validate says which key is wrong and what is allowed.
+func (c Config) Validate() error {
+	switch {
+	case c.Address == "":
+		return sentinel.Errorf(sentinel.Invalid, "address: is empty, want host:port of the gateway")
+	case c.RetryMax < time.Second:
+		return sentinel.Errorf(sentinel.Invalid, "retry_max: %s is under 1s", c.RetryMax)
+	case (c.CertFile == "") != (c.KeyFile == ""):
+		return sentinel.Errorf(sentinel.Invalid, "cert_file: cert_file and key_file go together")
+	}
+	return nil
+}
+
+const (
+	retryBase    = 500 * time.Millisecond
+	refusedFloor = 30 * time.Second // between tries after the service refused the key
+	repeatAfter  = 10 * time.Minute // the same trouble is logged again after this
+	stallFirst   = 2 * time.Minute  // without a mark for accepted batches: start again from what is settled
+	stallMax     = time.Hour
+)
+
+// Deps are the parts that an uplink works with.
+type Deps struct {
+	Log        *wal.Log
+	Credential sign.Credential
+	Info       *sentinelpb.AgentInfo
+	DeadLetter DeadLetters
+	Metrics    *telemetry.Registry
+	Logger     *slog.Logger
+}
+
+// Uplink is one agent's way to the service. Make it with New.
+type Uplink struct {
+	cfg     Config
+	deps    Deps
+	metrics *uplinkMetrics
+	stall   time.Duration
+
+	mu     sync.Mutex
+	status Status
+}
+
+// Status says how the uplink stands.
+type Status struct {
+	Connected bool
+	Since     time.Time     // of Connected, or of its loss
+	LastError string        // why the last session ended, empty while all is well
+	Clock     time.Duration // how far this host's clock is ahead of the service's
+}
+
+// New returns an uplink; Run makes it work.
+func New(cfg Config, deps Deps) *Uplink {
+	u := &Uplink{cfg: cfg, deps: deps, stall: stallFirst, status: Status{Since: time.Now()}}
+	u.metrics = newMetrics(deps.Metrics, u)
+	return u
+}
+
+// Status returns how the uplink stands. Safe for concurrent use.
+func (u *Uplink) Status() Status {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.status
+}
+
+// Run keeps a session open until ctx ends, and then returns nil. No failure of
+// the service ends it: it keeps the data and backs off. Only a configuration that
+// can never work (unreadable certificates) is returned as an error.
+func (u *Uplink) Run(ctx context.Context) error {
+	creds, err := u.cfg.transport()
+	if err != nil {
+		return err
+	}
+	conn, err := grpc.NewClient(u.cfg.Address,
+		grpc.WithTransportCredentials(creds),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithReadBufferSize(8<<10), grpc.WithWriteBufferSize(8<<10),
+		grpc.WithInitialWindowSize(64<<10), grpc.WithInitialConnWindowSize(64<<10),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(256<<10)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 10 * time.Second, Backoff: connBackoff()}),
+	)
+	if err != nil {
+		return sentinel.Errorf(sentinel.Invalid, "agent.server.address: %w", err)
+	}
+	defer conn.Close()
+
+	wait := backoff.Backoff{Base: retryBase, Max: u.cfg.RetryMax}
+	var lastTrouble string
+	var lastLogged time.Time
+	for ctx.Err() == nil {
+		err := u.session(ctx, conn, &wait)
+		if ctx.Err() != nil {
+			break
+		}
+		trouble := explain(err)
+		u.setDown(trouble)
+		if trouble != lastTrouble || time.Since(lastLogged) > repeatAfter {
+			u.deps.Logger.Warn("not connected, data is kept", "server", u.cfg.Address, "reason", trouble)
+			lastTrouble, lastLogged = trouble, time.Now()
+		}
+		if code := status.Code(err); code == codes.Unauthenticated || code == codes.PermissionDenied {
+			wait.Floor, wait.Max = refusedFloor, max(u.cfg.RetryMax, 5*time.Minute)
+		} else {
+			wait.Max = u.cfg.RetryMax
+		}
+		if wait.Wait(ctx) != nil {
+			break
+		}
+	}
+	u.setDown("the agent is stopping")
+	return nil
+}
+
+// explain turns a session's end into one line for people.
+func explain(err error) string {
+	var end *goodbyeError
+	if errors.As(err, &end) {
+		return end.detail
+	}
+	if s, ok := status.FromError(err); ok {
+		switch s.Code() {
+		case codes.Unauthenticated:
+			return "the service does not accept this agent's key: " + s.Message() + "; `sentinelctl agent ls` shows whether it is registered"
+		case codes.OK:
+			return "the service ended the session"
+		}
+		return s.Message()
+	}
+	return err.Error()
+}
+
+func (c Config) transport() (credentials.TransportCredentials, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: c.ServerName}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, sentinel.Errorf(sentinel.NotFound, "agent.server.ca_file: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, sentinel.Errorf(sentinel.Invalid, "agent.server.ca_file: %s holds no certificate in PEM form", c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, sentinel.Errorf(sentinel.Invalid, "agent.server.cert_file: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return credentials.NewTLS(t), nil
+}
+
+func (u *Uplink) setUp(clock time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.status = Status{Connected: true, Since: time.Now(), Clock: clock}
+}
+
+func (u *Uplink) setDown(reason string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.status.Connected {
+		u.status.Connected, u.status.Since = false, time.Now()
+	}
+	u.status.LastError = reason
+}
