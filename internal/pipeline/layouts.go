@@ -65,14 +65,18 @@ func (l *layouts) find(ctx context.Context, agent int64, name sentinel.AgentID, 
 }
 
 func (l *layouts) load(ctx context.Context, agent int64, name sentinel.AgentID, h sentinel.LayoutHash) (knownLayout, error) {
-	stored, err := l.db.LookupLayouts(ctx, agent, []sentinel.LayoutHash{h})
-	if err != nil {
+	id, definition, err := l.db.Layout(ctx, agent, h)
+	if err == nil {
+		layout, err := wire.DecodeLayout(definition, l.limits)
+		if err != nil {
+			return knownLayout{}, fmt.Errorf("read a stored layout: %w", err)
+		}
+		return knownLayout{id, len(layout)}, nil
+	}
+	if sentinel.CodeOf(err) != sentinel.NotFound {
 		return knownLayout{}, fmt.Errorf("look up a layout: %w", err)
 	}
-	if s, ok := stored[h]; ok {
-		return knownLayout{s.ID, s.Series}, nil
-	}
-	definition, err := l.broker.Layout(ctx, name, h)
+	definition, err = l.broker.Layout(ctx, name, h)
 	if sentinel.CodeOf(err) == sentinel.NotFound && err != nil {
 		return knownLayout{}, errLayoutNowhere
 	}
@@ -83,7 +87,7 @@ func (l *layouts) load(ctx context.Context, agent int64, name sentinel.AgentID, 
 	if err != nil || wire.HashLayout(definition) != h {
 		return knownLayout{}, errLayoutNowhere // somebody else wrote this to the broker
 	}
-	id, err := l.db.EnsureLayout(ctx, agent, h, definition, layout)
+	id, err = l.db.EnsureLayout(ctx, agent, h, definition, layout)
 	if err != nil {
 		return knownLayout{}, fmt.Errorf("store a layout: %w", err)
 	}

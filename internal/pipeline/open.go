@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -113,7 +115,9 @@ func (w *Writer) fill(ctx context.Context, b *postgres.Batch, e *sentinelpb.Enve
 }
 
 func (w *Writer) fillCycles(ctx context.Context, b *postgres.Batch, payload []byte) (*postgres.Quarantine, error) {
-	malformed := func(err error) *postgres.Quarantine { return &postgres.Quarantine{Reason: "malformed", Detail: err.Error()} }
+	malformed := func(err error) *postgres.Quarantine {
+		return &postgres.Quarantine{Reason: "malformed", Detail: err.Error()}
+	}
 	h, _, err := wire.PeekLayout(payload)
 	if err != nil {
 		return malformed(err), nil
@@ -148,6 +152,7 @@ func fillLosses(b *postgres.Batch, payload []byte) *postgres.Quarantine {
 		b.Losses = append(b.Losses, sentinel.Loss{Epoch: sentinel.Epoch(l.GetEpoch()),
 			Range: sentinel.SeqRange{First: l.GetFirst(), Last: l.GetLast()}, Reason: sentinel.LossReason(l.GetReason())})
 	}
-	b.Digests = wire.PayloadDigests(payload)
+	sum := sha256.Sum256(payload)
+	b.Digests = []uint64{binary.BigEndian.Uint64(sum[:8])}
 	return nil
 }

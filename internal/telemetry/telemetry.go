@@ -3,10 +3,8 @@
 package telemetry
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -66,19 +64,35 @@ func seriesName(name string, labels []string) string {
 	return s.String()
 }
 
-// NewLogger returns a logger that writes to w: format "text" or "json", level
-// "debug", "info", "warn" or "error".
-func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+// LogConfig says how a process logs.
+type LogConfig struct {
+	// Level is debug, info, warn or error.
+	Level string `yaml:"level"`
+	// Format is text or json.
+	Format string `yaml:"format"`
+}
+
+// DefaultLogConfig logs what matters, as text.
+func DefaultLogConfig() LogConfig { return LogConfig{Level: "info", Format: "text"} }
+
+// Validate says which key is wrong and what is allowed.
+func (c LogConfig) Validate() error {
+	_, err := c.Logger(io.Discard)
+	return err
+}
+
+// Logger returns a logger that writes to w.
+func (c LogConfig) Logger(w io.Writer) (*slog.Logger, error) {
 	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, sentinel.Errorf(sentinel.Invalid, "log level %q: want debug, info, warn or error", level)
+	if err := l.UnmarshalText([]byte(c.Level)); err != nil {
+		return nil, sentinel.Errorf(sentinel.Invalid, "level: %q is not known, want debug, info, warn or error", c.Level)
 	}
 	opts := &slog.HandlerOptions{Level: l}
-	switch strings.ToLower(format) {
+	switch c.Format {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, opts)), nil
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, opts)), nil
 	}
-	return nil, fmt.Errorf("log format: %w", sentinel.Errorf(sentinel.Invalid, "%q is not known, want text or json", format))
+	return nil, sentinel.Errorf(sentinel.Invalid, "format: %q is not known, want text or json", c.Format)
 }

@@ -1,0 +1,200 @@
+// Package agent is the agent's process: it joins collectors, log and uplink.
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sentinelgo/sentinel/internal/app/process"
+	"github.com/sentinelgo/sentinel/internal/collector"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sentinelpb"
+	"github.com/sentinelgo/sentinel/internal/sign"
+	"github.com/sentinelgo/sentinel/internal/telemetry"
+	"github.com/sentinelgo/sentinel/internal/uplink"
+	"github.com/sentinelgo/sentinel/internal/wal"
+	"github.com/sentinelgo/sentinel/internal/wire"
+)
+
+// Config is the agent's part of the configuration file.
+type Config struct {
+	Agent Section             `yaml:"agent"`
+	Log   telemetry.LogConfig `yaml:"log"`
+}
+
+// Section is what stands below the key agent.
+type Section struct {
+	// StateDir holds the log, the dead letters and, unless said otherwise, the
+	// credential.
+	StateDir string `yaml:"state_dir"`
+	// CredentialFile is what `sentinelctl agent register --out` wrote.
+	CredentialFile string           `yaml:"credential_file"`
+	Server         uplink.Config    `yaml:"server"`
+	Collect        collector.Config `yaml:"collect"`
+	WAL            wal.Config       `yaml:"wal"`
+	// Listen is where /healthz, /readyz and /metrics are served; empty is nowhere.
+	Listen string `yaml:"listen"`
+	// BufferLimit is how long the agent may be without a server and still be ready.
+	BufferLimit time.Duration `yaml:"buffer_limit"`
+}
+
+// DefaultConfig returns the agent's defaults on this system.
+func DefaultConfig() Config {
+	state := "/var/lib/sentinel-agent"
+	switch runtime.GOOS {
+	case "windows":
+		state = filepath.Join(os.Getenv("ProgramData"), "Sentinel", "Agent")
+	case "darwin":
+		state = "/Library/Application Support/Sentinel/Agent"
+	}
+	return Config{
+		Agent: Section{
+			StateDir: state, Server: uplink.DefaultConfig(), Collect: collector.DefaultConfig(), WAL: wal.DefaultConfig(),
+			Listen: "127.0.0.1:9465", BufferLimit: time.Hour,
+		},
+		Log: telemetry.DefaultLogConfig(),
+	}
+}
+
+// Validate says which key is wrong and what is allowed.
+func (s Section) Validate() error {
+	if s.StateDir == "" {
+		return sentinel.Errorf(sentinel.Invalid, "state_dir: is empty, want a folder of the agent's own")
+	}
+	if s.BufferLimit <= 0 {
+		return sentinel.Errorf(sentinel.Invalid, "buffer_limit: %s, want more than 0s", s.BufferLimit)
+	}
+	return nil
+}
+
+// Credential returns the path of the credential file.
+func (s Section) Credential() string {
+	if s.CredentialFile != "" {
+		return s.CredentialFile
+	}
+	return filepath.Join(s.StateDir, "credential.json")
+}
+
+// LogDir returns the folder of the write-ahead log.
+func (s Section) LogDir() string { return filepath.Join(s.StateDir, "wal") }
+
+const maxDeadLetterBytes = 64 << 20
+
+// Run is the agent until ctx ends; then it returns nil. An error means that it
+// could not start: a missing credential, a log in use, an unusable address.
+func Run(ctx context.Context, cfg Config, version string, logger *slog.Logger) error {
+	c := cfg.Agent
+	cred, err := sign.LoadCredential(c.Credential())
+	if err != nil {
+		return fmt.Errorf("agent: %w; `sentinelctl agent register --out %s` makes one", err, c.Credential())
+	}
+	lis, err := process.Listen(ctx, "agent.listen", c.Listen)
+	if err != nil {
+		return err
+	}
+	log, err := wal.Open(c.LogDir(), c.WAL, logger.With("part", "wal"))
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	defer func() {
+		if err := log.Close(); err != nil {
+			logger.Error("log could not be closed", "error", err)
+		}
+	}()
+	set, err := collector.New(c.Collect, logger.With("part", "collector"))
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
+	}
+	reg := telemetry.NewRegistry()
+	up := uplink.New(c.Server, uplink.Deps{
+		Log: log, Credential: cred, Info: hostInfo(version), Metrics: reg, Logger: logger.With("part", "uplink"),
+		DeadLetter: uplink.DeadLetters{Dir: filepath.Join(c.StateDir, "deadletters"), MaxBytes: maxDeadLetterBytes},
+	})
+	keep := &keeper{log: log, logger: logger}
+	keep.register(reg)
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return set.Run(ctx, keep) })
+	group.Go(func() error { return up.Run(ctx) })
+	if lis != nil {
+		mux := telemetry.Handler(reg, []telemetry.Check{{Name: "log", Ask: keep.healthy}}, []telemetry.Check{
+			{Name: "log", Ask: keep.healthy},
+			{Name: "uplink", Ask: func(context.Context) error { return uplinkReady(up.Status(), c.BufferLimit) }},
+		})
+		group.Go(func() error { return telemetry.Serve(ctx, lis, mux) })
+	}
+	logger.Info("agent started", "agent", cred.Agent, "version", version, "state", c.StateDir)
+	return group.Wait()
+}
+
+func uplinkReady(s uplink.Status, limit time.Duration) error {
+	if !s.Connected && time.Since(s.Since) > limit {
+		return sentinel.Errorf(sentinel.Unavailable, "no server for %s: %s", time.Since(s.Since).Round(time.Second), s.LastError)
+	}
+	return nil
+}
+
+func hostInfo(version string) *sentinelpb.AgentInfo {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return &sentinelpb.AgentInfo{Hostname: host, Version: version, Os: runtime.GOOS, Arch: runtime.GOARCH}
+}
+
+// keeper puts what the collectors gather into the log. A cycle that the log does
+// not take is counted and gone; the next one is tried again.
+type keeper struct {
+	log     *wal.Log
+	logger  *slog.Logger
+	failing atomic.Pointer[error]
+	lost    telemetry.Counter
+	buf     []byte
+}
+
+func (k *keeper) register(reg *telemetry.Registry) {
+	k.lost = reg.Counter("sentinel_agent_cycles_lost_total", "reason", "log")
+	stat := func(f func(wal.Stats) float64) func() float64 { return func() float64 { return f(k.log.Stats()) } }
+	reg.Gauge("sentinel_agent_wal_bytes", stat(func(s wal.Stats) float64 { return float64(s.Bytes) }))
+	reg.Gauge("sentinel_agent_wal_generations", stat(func(s wal.Stats) float64 { return float64(s.Generations) }))
+	reg.Gauge("sentinel_agent_wal_records_appended", stat(func(s wal.Stats) float64 { return float64(s.Appended) }))
+}
+
+// Append implements collector.Sink.
+func (k *keeper) Append(_ context.Context, s collector.Snapshot) error {
+	payload, err := wire.AppendCycles(k.buf[:0], []sentinel.Cycle{s.Cycle})
+	if err != nil {
+		return fmt.Errorf("encode cycle: %w", err)
+	}
+	k.buf = payload
+	entry := wal.Entry{Kind: wal.KindCycle, Time: s.Cycle.Time, Layout: s.Cycle.Layout, Data: payload}
+	_, err = k.log.Append(entry, func() []byte { return s.Layout })
+	was := k.failing.Load()
+	switch {
+	case err != nil:
+		k.lost.Inc()
+		k.failing.Store(&err)
+		if was == nil {
+			k.logger.Error("log does not take records, collected samples are lost until it does", "error", err)
+		}
+	case was != nil:
+		k.failing.Store(nil)
+		k.logger.Info("log takes records again", "lost_cycles", k.lost.Value())
+	}
+	return nil
+}
+
+func (k *keeper) healthy(context.Context) error {
+	if err := k.failing.Load(); err != nil {
+		return *err
+	}
+	return nil
+}

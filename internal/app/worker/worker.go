@@ -1,0 +1,84 @@
+// Package worker is the worker's process: it takes batches from the broker to the
+// database and keeps the database in order.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sentinelgo/sentinel/internal/app/backend"
+	"github.com/sentinelgo/sentinel/internal/app/process"
+	"github.com/sentinelgo/sentinel/internal/broker"
+	"github.com/sentinelgo/sentinel/internal/fleet"
+	"github.com/sentinelgo/sentinel/internal/pipeline"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sign"
+	"github.com/sentinelgo/sentinel/internal/telemetry"
+)
+
+// Config is the worker's part of the configuration file.
+type Config struct {
+	Worker   Section             `yaml:"worker"`
+	Broker   broker.Config       `yaml:"broker"`
+	Database backend.Database        `yaml:"database"`
+	Security backend.Security        `yaml:"security"`
+	Log      telemetry.LogConfig `yaml:"log"`
+}
+
+// Section is what stands below the key worker.
+type Section struct {
+	// Listen is where /healthz, /readyz and /metrics are served.
+	Listen    string             `yaml:"listen"`
+	Pipeline  pipeline.Config    `yaml:"pipeline"`
+	Retention pipeline.Retention `yaml:"retention"`
+}
+
+// DefaultConfig returns the worker's defaults.
+func DefaultConfig() Config {
+	return Config{
+		Worker: Section{Listen: "127.0.0.1:9467", Pipeline: pipeline.DefaultConfig(), Retention: pipeline.DefaultRetention()},
+		Broker: broker.DefaultConfig(), Database: backend.DefaultDatabase(), Security: backend.DefaultSecurity(), Log: telemetry.DefaultLogConfig(),
+	}
+}
+
+// Run is the worker until ctx ends; then it returns nil. It waits for a database
+// and a broker that do not answer yet. An error means that it could not start.
+func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
+	vault, err := sign.LoadVault(cfg.Security.MasterKeyFile)
+	if err != nil {
+		return fmt.Errorf("security.master_key_file: %w; it is the server's, made by `sentinel-server master-key create`", err)
+	}
+	lis, err := process.Listen(ctx, "worker.listen", cfg.Worker.Listen)
+	if err != nil {
+		return err
+	}
+	db, err := cfg.Database.Open(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	b, err := broker.Open(ctx, cfg.Broker, logger.With("part", "broker"))
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+
+	reg := telemetry.NewRegistry()
+	writer := pipeline.New(cfg.Worker.Pipeline, pipeline.Deps{
+		Broker: b, DB: db, Keys: fleet.NewKeyring(db, vault, logger), Limits: sentinel.DefaultLimits(), Metrics: reg, Log: logger.With("part", "writer"),
+	})
+	keeper := pipeline.Housekeeper{DB: db, Broker: b, Retention: cfg.Worker.Retention, Log: logger.With("part", "housekeeping")}
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return writer.Run(ctx) })
+	group.Go(func() error { return keeper.Run(ctx) })
+	if lis != nil {
+		ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
+		group.Go(func() error { return telemetry.Serve(ctx, lis, telemetry.Handler(reg, nil, ready)) })
+	}
+	logger.Info("worker started")
+	return group.Wait()
+}
