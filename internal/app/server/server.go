@@ -30,8 +30,8 @@ import (
 type Config struct {
 	Server   Section             `yaml:"server"`
 	Broker   broker.Config       `yaml:"broker"`
-	Database backend.Database        `yaml:"database"`
-	Security backend.Security        `yaml:"security"`
+	Database backend.Database    `yaml:"database"`
+	Security backend.Security    `yaml:"security"`
 	Log      telemetry.LogConfig `yaml:"log"`
 }
 

@@ -23,8 +23,8 @@ import (
 type Config struct {
 	Worker   Section             `yaml:"worker"`
 	Broker   broker.Config       `yaml:"broker"`
-	Database backend.Database        `yaml:"database"`
-	Security backend.Security        `yaml:"security"`
+	Database backend.Database    `yaml:"database"`
+	Security backend.Security    `yaml:"security"`
 	Log      telemetry.LogConfig `yaml:"log"`
 }
 

@@ -1,0 +1,158 @@
+// Package api is the REST interface, under /api/v1, and its client. Each resource
+// has one file with its types, its handlers and its client methods. The interface
+// describes itself as OpenAPI 3.1 at /openapi.json; errors are RFC 9457 problems.
+// It owns the library that carries this.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/sentinelgo/sentinel/internal/fleet"
+	"github.com/sentinelgo/sentinel/internal/postgres"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+// Deps are the parts that the interface works with.
+type Deps struct {
+	Registry *fleet.Registry
+	DB       *postgres.DB
+	Log      *slog.Logger
+}
+
+const maxBody = 1 << 20
+
+// New returns the handler of the interface. Every path but /openapi.json wants a
+// token: "Authorization: Bearer …".
+func New(deps Deps) http.Handler {
+	config := huma.DefaultConfig("Sentinel", "v1")
+	config.DocsPath, config.SchemasPath = "", "" // the viewer would load from other hosts
+	config.CreateHooks = nil                     // no $schema links in answers
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	config.Security = []map[string][]string{{"token": {}}}
+	mux := http.NewServeMux()
+	api := humago.New(mux, config)
+	api.UseMiddleware(authenticate(api, deps))
+
+	r := resources{deps: deps, api: api}
+	r.agents()
+	r.samples()
+	r.books()
+	return bounded(mux)
+}
+
+// bounded puts a limit on what a request may hold, and tells browsers to be wary.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// resources registers what the interface offers.
+type resources struct {
+	deps Deps
+	api  huma.API
+}
+
+const roleKey = "role"
+
+// operation describes one route: who may use it is part of the description.
+func operation(role postgres.Role, method, path, id, summary string) huma.Operation {
+	return huma.Operation{
+		OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
+		Description: "Needs the role " + string(role) + ".", Metadata: map[string]any{roleKey: role}, MaxBodyBytes: maxBody,
+		Errors: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable},
+	}
+}
+
+// ranks orders the roles: each may do what those below it may.
+func rank(r postgres.Role) int {
+	switch r {
+	case postgres.Viewer:
+		return 1
+	case postgres.Operator:
+		return 2
+	case postgres.Admin:
+		return 3
+	}
+	return 0
+}
+
+// authenticate lets a request pass whose token has at least the operation's role.
+func authenticate(api huma.API, deps Deps) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		token, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
+		var role postgres.Role
+		err := sentinel.Errorf(sentinel.Unauthenticated, "a token is needed: send \"Authorization: Bearer …\"")
+		if ok {
+			role, err = deps.Registry.Authenticate(ctx.Context(), token)
+		}
+		need, known := ctx.Operation().Metadata[roleKey].(postgres.Role)
+		if err == nil && (!known || rank(role) < rank(need)) {
+			err = sentinel.Errorf(sentinel.Forbidden, "the token's role is %s, this needs %s", role, need)
+		}
+		if err == nil {
+			next(ctx)
+			return
+		}
+		status, message := problem(deps.Log, err)
+		if status == http.StatusUnauthorized {
+			ctx.SetHeader("WWW-Authenticate", "Bearer")
+		}
+		_ = huma.WriteErr(api, ctx, status, message) // the client may be gone
+	}
+}
+
+// problem maps the one error vocabulary to HTTP. What is our own fault is logged
+// and not shown.
+func problem(log *slog.Logger, err error) (status int, message string) {
+	switch sentinel.CodeOf(err) {
+	case sentinel.Invalid:
+		return http.StatusUnprocessableEntity, err.Error()
+	case sentinel.Unauthenticated:
+		return http.StatusUnauthorized, err.Error()
+	case sentinel.Forbidden:
+		return http.StatusForbidden, err.Error()
+	case sentinel.NotFound:
+		return http.StatusNotFound, err.Error()
+	case sentinel.Conflict, sentinel.Forked:
+		return http.StatusConflict, err.Error()
+	case sentinel.ResourceExhausted:
+		return http.StatusTooManyRequests, err.Error()
+	case sentinel.Unavailable:
+		log.Warn("request failed", "error", err)
+		return http.StatusServiceUnavailable, "a part of the service does not answer, try again later"
+	}
+	log.Error("request failed", "error", err)
+	return http.StatusInternalServerError, "the service failed; its log says why"
+}
+
+// fail turns an error into the library's.
+func (r resources) fail(err error) error {
+	status, message := problem(r.deps.Log, err)
+	return huma.NewError(status, message)
+}
+
+// agent returns the row of the agent in a path.
+func (r resources) agent(ctx context.Context, name string) (postgres.Agent, error) {
+	id := sentinel.AgentID(name)
+	if err := id.Validate(); err != nil {
+		return postgres.Agent{}, r.fail(err)
+	}
+	a, err := r.deps.DB.AgentByName(ctx, id)
+	if err != nil && sentinel.CodeOf(err) == sentinel.NotFound {
+		return a, r.fail(sentinel.Errorf(sentinel.NotFound, "agent %q is not registered; `sentinelctl agent ls` lists those that are", name))
+	}
+	if err != nil {
+		return a, r.fail(err)
+	}
+	return a, nil
+}

@@ -1,0 +1,131 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+// Client speaks to the REST interface. Safe for concurrent use.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+}
+
+// NewClient returns a client for the server at base, such as
+// https://sentinel.example:7480. caFile holds the authorities that may vouch for
+// it, in PEM; empty means those of the system. The token is never sent in clear.
+func NewClient(base, caFile, token string) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, sentinel.Errorf(sentinel.Invalid, "server %q: want a URL such as https://sentinel.example:7480", base)
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS13}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, sentinel.Errorf(sentinel.NotFound, "ca_file: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, sentinel.Errorf(sentinel.Invalid, "ca_file: %s holds no certificate in PEM form", caFile)
+		}
+	}
+	return &Client{
+		base: strings.TrimSuffix(base, "/"), token: token,
+		http: &http.Client{
+			Timeout:       30 * time.Second,
+			Transport:     &http.Transport{TLSClientConfig: t, Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// call sends a request and decodes the answer into out. A problem comes back as
+// an error with the code that caused it.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	target := c.base + "/api/v1" + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return fmt.Errorf("build request: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("Accept", "application/json")
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return sentinel.Errorf(sentinel.Unavailable, "server %s does not answer: %w", c.base, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return problemError(resp)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 256<<20)).Decode(out); err != nil {
+		return fmt.Errorf("decode answer: %w", err)
+	}
+	return nil
+}
+
+func problemError(resp *http.Response) error {
+	var p huma.ErrorModel
+	text := resp.Status
+	if json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&p) == nil && p.Detail != "" {
+		text = p.Detail
+		for _, d := range p.Errors {
+			text += fmt.Sprintf("; %s: %s", d.Location, d.Message)
+		}
+	}
+	code := sentinel.Internal
+	switch resp.StatusCode {
+	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge:
+		code = sentinel.Invalid
+	case http.StatusUnauthorized:
+		code = sentinel.Unauthenticated
+	case http.StatusForbidden:
+		code = sentinel.Forbidden
+	case http.StatusNotFound:
+		code = sentinel.NotFound
+	case http.StatusConflict:
+		code = sentinel.Conflict
+	case http.StatusTooManyRequests:
+		code = sentinel.ResourceExhausted
+	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
+		code = sentinel.Unavailable
+	}
+	return sentinel.Errorf(code, "%s", text)
+}
