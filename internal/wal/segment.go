@@ -1,0 +1,190 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+const (
+	windowBytes = 32 << 10 // what a scanner reads at once
+	blockBytes  = 4 << 10  // what is given up where the disk cannot read
+	patience    = 5        // failed reads in a row at one place before it is given up
+)
+
+// scanner reads the frames of one segment file in order and steps over damage.
+// An entry is a uvarint, the frame's length, and the frame; the length is only
+// compared, since a frame says itself where it ends.
+type scanner struct {
+	read   func(b []byte, off int64) (int, error)
+	epoch  sentinel.Epoch
+	off    int64 // where the next entry starts
+	limit  int64 // what lies behind it is not looked at
+	damage func(off, length int64, what string)
+	// hasty gives an unreadable block up at once; otherwise next returns the
+	// error of the first patience-1 tries, so that a passing fault costs nothing.
+	hasty   bool
+	strikes int
+
+	buf   []byte // bytes bufAt … bufAt+len(buf) of the file
+	bufAt int64
+}
+
+// next returns the next valid frame and its offset, or io.EOF at the limit;
+// after the limit has grown it goes on. The payload holds until the next call.
+func (s *scanner) next() (frame, int64, error) {
+	if s.off >= s.limit {
+		return frame{}, 0, io.EOF
+	}
+	f, at, n, wrong, err := s.entry(s.off)
+	if err != nil {
+		return frame{}, 0, err
+	}
+	if wrong == "" {
+		s.off = at + int64(n)
+		return f, at, nil
+	}
+	start := s.off
+	f, at, n, err = s.search(start)
+	if err == io.EOF {
+		s.off = s.limit
+		if start < s.limit {
+			s.report(start, s.limit-start, wrong+", and no whole frame behind it")
+		}
+		return frame{}, 0, io.EOF
+	}
+	if err != nil {
+		return frame{}, 0, err
+	}
+	// The length in front of the found frame is damage only where it is wrong.
+	sound := at
+	prefix := binary.AppendUvarint(nil, uint64(n))
+	if p := at - int64(len(prefix)); p >= start {
+		b, err := s.peek(p, len(prefix))
+		if err != nil {
+			return frame{}, 0, err
+		}
+		if bytes.Equal(b, prefix) {
+			sound = p
+		}
+		// Looking there may have moved the window away from the payload.
+		var changed string
+		if f, n, changed, err = s.frameAt(at); err != nil || changed != "" {
+			return frame{}, 0, errors.Join(err, errors.New("frame changed while it was read"))
+		}
+	}
+	if sound > start {
+		s.report(start, sound-start, wrong)
+	}
+	s.off = at + int64(n)
+	return f, at, nil
+}
+
+func (s *scanner) report(off, length int64, what string) {
+	if s.damage != nil {
+		s.damage(off, length, what)
+	}
+}
+
+// entry reads the entry at off: a length and a frame of that length.
+func (s *scanner) entry(off int64) (f frame, at int64, n int, wrong string, err error) {
+	b, err := s.peek(off, binary.MaxVarintLen64)
+	if err != nil {
+		return f, 0, 0, "", err
+	}
+	length, k := binary.Uvarint(b)
+	if k <= 0 {
+		return f, 0, 0, "no entry length", nil
+	}
+	at = off + int64(k)
+	f, n, wrong, err = s.frameAt(at)
+	if err == nil && wrong == "" && uint64(n) != length {
+		wrong = "entry length differs"
+	}
+	return f, at, n, wrong, err
+}
+
+// frameAt reads the frame that starts at offset at.
+func (s *scanner) frameAt(at int64) (f frame, n int, wrong string, err error) {
+	b, err := s.peek(at, headerBytes)
+	if err != nil {
+		return f, 0, "", err
+	}
+	_, length, wrong := decodeHeader(b, s.epoch)
+	if wrong != "" {
+		return f, 0, wrong, nil
+	}
+	if b, err = s.peek(at, headerBytes+length); err != nil {
+		return f, 0, "", err
+	}
+	f, n, wrong = decodeFrame(b, s.epoch)
+	return f, n, wrong, nil
+}
+
+// search returns the first whole frame that starts at or behind off, or io.EOF.
+func (s *scanner) search(off int64) (f frame, at int64, n int, err error) {
+	for off < s.limit {
+		b, err := s.peek(off, windowBytes/2)
+		if err != nil {
+			return f, 0, 0, err
+		}
+		i := bytes.Index(b, []byte(frameMagic))
+		if i < 0 {
+			if off+int64(len(b)) >= s.limit {
+				break
+			}
+			off += int64(len(b) - (len(frameMagic) - 1))
+			continue
+		}
+		at = off + int64(i)
+		f, n, wrong, err := s.frameAt(at)
+		if err != nil || wrong == "" {
+			return f, at, n, err
+		}
+		off = at + 1
+	}
+	return f, 0, 0, io.EOF
+}
+
+// peek returns the n bytes at off, fewer at the limit. They hold until the next
+// call.
+func (s *scanner) peek(off int64, n int) ([]byte, error) {
+	n = int(max(0, min(int64(n), s.limit-off)))
+	if from := off - s.bufAt; from >= 0 && from+int64(n) <= int64(len(s.buf)) {
+		return s.buf[from : from+int64(n)], nil
+	}
+	want := int(min(int64(max(n, windowBytes)), s.limit-off))
+	if cap(s.buf) < want || cap(s.buf) > 2*windowBytes && want <= windowBytes {
+		s.buf = make([]byte, 0, max(want, min(windowBytes, 2*want)))
+	}
+	s.buf, s.bufAt = s.buf[:0], off
+	for len(s.buf) < want {
+		have := len(s.buf)
+		k, err := s.read(s.buf[have:want], off+int64(have))
+		s.buf = s.buf[:have+k]
+		switch {
+		case err == nil && k > 0:
+			s.strikes = 0
+		case err == nil || errors.Is(err, io.EOF):
+			s.limit = off + int64(have+k) // the file is shorter than it was said to be
+			return s.buf[:min(n, len(s.buf))], nil
+		default:
+			if s.strikes++; s.strikes < patience && !s.hasty {
+				if len(s.buf) >= n {
+					return s.buf[:n], nil
+				}
+				s.buf = s.buf[:0]
+				return nil, err
+			}
+			// Unreadable for good: zeros stand in, and no checksum lets them pass.
+			s.strikes = 0
+			at := off + int64(len(s.buf))
+			gap := int(min(int64(blockBytes)-at%blockBytes, int64(want-len(s.buf))))
+			s.buf = append(s.buf, make([]byte, gap)...)
+		}
+	}
+	return s.buf[:n], nil
+}
