@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"bytes"
 	"errors"
 	"io"
 
@@ -107,6 +108,7 @@ func (l *lanes) next(c *cursor) (wal.Record, error) {
 			return wal.Record{}, io.EOF
 		}
 		if !contains(c.settled, rec.Seq) {
+			rec.Data = bytes.Clone(rec.Data) // it outlives the reader's next step
 			return rec, nil
 		}
 	}
@@ -124,48 +126,36 @@ func contains(ranges []sentinel.SeqRange, seq uint64) bool {
 // nextLive returns the next fresh record as a batch, or nil where there is none.
 func (l *lanes) nextLive() (*batch, error) {
 	for {
-		if l.live != nil {
-			rec, err := l.next(l.live)
-			if err == nil {
-				return single(rec, sentinelpb.Lane_LANE_LIVE), nil
+		if l.live == nil {
+			g := l.newer()
+			if g == nil {
+				return nil, nil
 			}
-			if !errors.Is(err, io.EOF) && sentinel.CodeOf(err) != sentinel.NotFound {
-				return nil, err
-			}
+			l.ordinal = g.Ordinal
+			l.live = &cursor{span: span{epoch: g.Epoch, from: 1, to: maxSeq}}
 		}
-		// The end of this generation for now: is there a newer one?
-		newer, sealed := l.newer()
-		if newer == nil {
+		rec, err := l.next(l.live)
+		switch {
+		case err == nil:
+			return single(rec, sentinelpb.Lane_LANE_LIVE), nil
+		case errors.Is(err, io.EOF) && !l.live.r.Done():
 			return nil, nil
+		case !errors.Is(err, io.EOF) && sentinel.CodeOf(err) != sentinel.NotFound:
+			return nil, err
 		}
-		if l.live != nil && !sealed {
-			return nil, nil
-		}
-		if l.live != nil {
-			// It may have grown between the end we saw and its seal.
-			if rec, err := l.next(l.live); err == nil {
-				return single(rec, sentinelpb.Lane_LANE_LIVE), nil
-			}
-		}
-		l.live.close()
-		l.ordinal = newer.Ordinal
-		l.live = &cursor{span: span{epoch: newer.Epoch, from: 1, to: maxSeq}}
+		l.live.close() // read to its end, or freed: a newer one follows
+		l.live = nil
 	}
 }
 
-// newer returns the generation after the one that the live lane reads, and
-// whether that one is sealed (or gone).
-func (l *lanes) newer() (next *wal.Generation, sealed bool) {
-	sealed = true
+// newer returns the generation after the one that the live lane read last.
+func (l *lanes) newer() *wal.Generation {
 	for _, g := range l.log.Generations() {
-		if g.Ordinal == l.ordinal {
-			sealed = g.Sealed
-		}
 		if g.Ordinal > l.ordinal {
-			return &g, sealed
+			return &g
 		}
 	}
-	return nil, sealed
+	return nil
 }
 
 // nextBacklog returns the next run of older records of one layout as a batch, or

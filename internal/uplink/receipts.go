@@ -89,7 +89,8 @@ func (c *conversation) giveUp(b *batch, reason sentinel.LossReason, detail strin
 	c.u.deps.Logger.Warn("batch moved to the dead letters", "epoch", b.epoch, "seq", b.seq, "records", b.count, "reason", detail)
 	c.u.metrics.deadLetters.Inc()
 	last := b.seq + uint64(b.count) - 1
-	if err := c.u.deps.Log.Reject(b.epoch, sentinel.SeqRange{First: b.seq, Last: last}, reason); err != nil {
+	loss := sentinel.Loss{Epoch: b.epoch, Range: sentinel.SeqRange{First: b.seq, Last: last}, Reason: reason}
+	if err := c.u.deps.Log.Declare(loss); err != nil {
 		return fmt.Errorf("declare a rejected batch: %w", err)
 	}
 	return nil
