@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+// Agent is one registered agent.
+type Agent struct {
+	ID         int64 // what the other tables and methods name it by
+	Name       sentinel.AgentID
+	Hostname   string
+	Labels     []sentinel.Label // sorted by name
+	Info       AgentInfo
+	CreatedAt  time.Time
+	LastSeenAt time.Time // zero: never
+	DisabledAt time.Time // zero: it may speak
+}
+
+// AgentInfo is what an agent says of itself and its host.
+type AgentInfo struct{ Version, OS, Arch, Platform string }
+
+const agentColumns = `id, name, hostname, labels, version, os, arch, platform, created_at, last_seen_at, disabled_at`
+
+func scanAgent(row pgx.CollectableRow) (Agent, error) {
+	var a Agent
+	var labels []byte
+	var seen, disabled *time.Time
+	err := row.Scan(&a.ID, &a.Name, &a.Hostname, &labels, &a.Info.Version, &a.Info.OS, &a.Info.Arch, &a.Info.Platform,
+		&a.CreatedAt, &seen, &disabled)
+	if err != nil {
+		return a, err
+	}
+	a.LastSeenAt, a.DisabledAt = orZero(seen), orZero(disabled)
+	a.Labels, err = parseLabels(labels)
+	return a, err
+}
+
+// NewAgent is what CreateAgent needs to know.
+type NewAgent struct {
+	Name     sentinel.AgentID
+	Hostname string
+	Labels   []sentinel.Label
+	Info     AgentInfo
+}
+
+// CreateAgent registers an agent together with its first key: both or neither.
+// A name that is taken is a Conflict, never somebody else's agent.
+func (db *DB) CreateAgent(ctx context.Context, a NewAgent, key NewKey) (Agent, error) {
+	if err := a.Name.Validate(); err != nil {
+		return Agent{}, err
+	}
+	labels, err := labelsJSON(a.Labels)
+	if err != nil {
+		return Agent{}, err
+	}
+	var created Agent
+	err = pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `INSERT INTO agents (name, hostname, labels, version, os, arch, platform)
+			VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, $7) RETURNING `+agentColumns,
+			a.Name, a.Hostname, labels, a.Info.Version, a.Info.OS, a.Info.Arch, a.Info.Platform)
+		if err != nil {
+			return err
+		}
+		if created, err = pgx.CollectExactlyOneRow(rows, scanAgent); err != nil {
+			return err
+		}
+		return insertKey(ctx, tx, created.ID, key)
+	})
+	if err != nil {
+		return Agent{}, failed(fmt.Sprintf("create agent %s", a.Name), err)
+	}
+	return created, nil
+}
+
+// Agent returns one agent, or NotFound.
+func (db *DB) Agent(ctx context.Context, id int64) (Agent, error) {
+	return db.oneAgent(ctx, `SELECT `+agentColumns+` FROM agents WHERE id = $1`, id)
+}
+
+// AgentByName returns one agent, or NotFound.
+func (db *DB) AgentByName(ctx context.Context, name sentinel.AgentID) (Agent, error) {
+	return db.oneAgent(ctx, `SELECT `+agentColumns+` FROM agents WHERE name = $1`, name)
+}
+
+func (db *DB) oneAgent(ctx context.Context, sql string, arg any) (Agent, error) {
+	rows, err := db.pool.Query(ctx, sql, arg)
+	if err != nil {
+		return Agent{}, failed("read an agent", err)
+	}
+	a, err := pgx.CollectExactlyOneRow(rows, scanAgent)
+	return a, failed("read an agent", err)
+}
+
+// AgentFilter selects a page of agents. Zero fields select everything.
+type AgentFilter struct {
+	Search  string           // part of name or hostname, in any case
+	Labels  []sentinel.Label // all of these, with these values
+	After   int64            // only ids above this: the last one of the page before
+	Limit   int              // agents per page [100], at most 1000
+	Enabled bool             // only those that are not disabled
+}
+
+// Agents returns a page of agents by ascending id.
+func (db *DB) Agents(ctx context.Context, f AgentFilter) ([]Agent, error) {
+	labels, err := labelsJSON(f.Labels)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.pool.Query(ctx, `SELECT `+agentColumns+` FROM agents
+		WHERE id > $1
+			AND labels @> $2::text::jsonb
+			AND ($3 = '' OR strpos(lower(name || ' ' || hostname), lower($3)) > 0)
+			AND (NOT $4 OR disabled_at IS NULL)
+		ORDER BY id LIMIT $5`, f.After, labels, f.Search, f.Enabled, pageSize(f.Limit))
+	if err != nil {
+		return nil, failed("list agents", err)
+	}
+	agents, err := pgx.CollectRows(rows, scanAgent)
+	return agents, failed("list agents", err)
+}
+
+// SetAgentDisabled forbids or allows an agent to speak. It is idempotent; the
+// time of the first call stays. An unknown agent is NotFound.
+func (db *DB) SetAgentDisabled(ctx context.Context, id int64, disabled bool) error {
+	return db.change(ctx, "disable an agent", `UPDATE agents
+		SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END WHERE id = $1`, id, disabled)
+}
+
+// SetAgentLabels replaces an agent's labels. An unknown agent is NotFound.
+func (db *DB) SetAgentLabels(ctx context.Context, id int64, labels []sentinel.Label) error {
+	raw, err := labelsJSON(labels)
+	if err != nil {
+		return err
+	}
+	return db.change(ctx, "label an agent", `UPDATE agents SET labels = $2::text::jsonb WHERE id = $1`, id, raw)
+}
+
+// change runs a statement that must change a row, and answers NotFound when it
+// does not.
+func (db *DB) change(ctx context.Context, doing, sql string, args ...any) error {
+	tag, err := db.pool.Exec(ctx, sql, args...)
+	if err != nil {
+		return failed(doing, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return sentinel.Errorf(sentinel.NotFound, "%s: no such row", doing)
+	}
+	return nil
+}
+
+// pageSize bounds what a caller asks for.
+func pageSize(n int) int {
+	if n <= 0 {
+		return 100
+	}
+	return min(n, 1000)
+}
+
+func orZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
