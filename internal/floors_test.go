@@ -23,8 +23,12 @@ var floors = map[string]int{
 	"internal/collector": 2, "internal/uplink": 2, "internal/ingest": 2, "internal/fleet": 2, "internal/query": 2,
 	"internal/api": 2, "internal/pipeline": 2,
 
-	"internal/app": 3,
-	"cmd":          4,
+	"internal/app/process": 3, "internal/app/backend": 3,
+	"internal/app/agent": 4, "internal/app/server": 4, "internal/app/worker": 4,
+	"internal/app/standalone": 5,
+
+	"cmd/internal": 6,
+	"cmd":          7,
 }
 
 // owners names the one package that may import each third-party world.

@@ -65,7 +65,7 @@ func (h Housekeeper) Run(ctx context.Context) error {
 		do    func(context.Context) error
 	}{
 		{"trim the broker", 10 * time.Second, h.Broker.Trim},
-		{"roll samples up", 20 * time.Second, h.DB.RollUp},
+		{"roll samples up", 20 * time.Second, h.rollUp},
 		{"maintain tables", time.Hour, h.maintain},
 	} {
 		group.Go(func() error {
@@ -86,6 +86,16 @@ func (h Housekeeper) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+func (h Housekeeper) rollUp(ctx context.Context) error {
+	for {
+		stats, err := h.DB.Rollup(ctx, time.Now())
+		if err != nil || stats.Done || stats.Busy {
+			return err
+		}
+	}
+}
+
 func (h Housekeeper) maintain(ctx context.Context) error {
-	return h.DB.Maintain(ctx, postgres.Retention{Raw: h.Retention.Raw, Minute: h.Retention.Minute, Hour: h.Retention.Hour})
+	_, err := h.DB.Maintain(ctx, time.Now(), postgres.Retention{Raw: h.Retention.Raw, Minute: h.Retention.Minute, Hour: h.Retention.Hour})
+	return err
 }

@@ -44,16 +44,10 @@ func (db *DB) Marks(ctx context.Context, agent int64, epochs []sentinel.Epoch) (
 // Report is what an agent says of itself in a hello or heartbeat.
 type Report struct {
 	Agent     int64
-	SeenAt    time.Time  // by the gateway's clock
-	Positions []Position // of the epochs that it still holds
-	Info      *AgentInfo // nil where it said nothing
-	Hostname  string     // with Info
-}
-
-// Position says how far an agent has appended to an epoch.
-type Position struct {
-	Epoch    sentinel.Epoch
-	Appended uint64
+	SeenAt    time.Time           // by the gateway's clock
+	Positions []sentinel.Position // of the epochs that it still holds
+	Info      *AgentInfo          // nil where it said nothing
+	Hostname  string              // with Info
 }
 
 // ReportPositions notes for many agents at once that they live and how far they

@@ -128,10 +128,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	gateway := ingest.New(cfg.Server.Ingest, ingest.Deps{
 		Keys: keys, Broker: b, Resets: b, Presence: presence{db, keys}, Metrics: reg, Log: logger.With("part", "gateway"),
 	})
-	handler, err := api.New(api.Deps{Registry: fleet.NewRegistry(db, vault), DB: db, Log: logger.With("part", "api")})
-	if err != nil {
-		return err
-	}
+	handler := api.New(api.Deps{Registry: fleet.NewRegistry(db, vault), DB: db, Log: logger.With("part", "api")})
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)

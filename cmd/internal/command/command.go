@@ -1,0 +1,138 @@
+// Package command holds what all the programs have in common: flags, signals,
+// exit codes and how an error looks.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sentinelgo/sentinel/internal/config"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+// Exit codes of every program.
+const (
+	ExitOK          = 0
+	ExitFailed      = 1 // something went wrong
+	ExitUsage       = 2 // the command line or the configuration is wrong
+	ExitRefused     = 3 // not known, or not allowed
+	ExitNotFound    = 4 // no such thing
+	ExitUnavailable = 5 // a part of the service does not answer
+	ExitDiffers     = 6 // what was checked does not hold: damage found, books do not balance
+)
+
+// ErrDiffers makes a program end with ExitDiffers after it has said why.
+var ErrDiffers = errors.New("what was checked does not hold")
+
+// Main runs the command until it is done or the process is asked to stop, and
+// returns the exit code. A second signal ends the process at once.
+func Main(root *cobra.Command) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return sentinel.Errorf(sentinel.Invalid, "%w; `%s --help` shows what there is", err, c.CommandPath())
+	})
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return ExitOK
+	}
+	if !errors.Is(err, ErrDiffers) {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", root.Name(), err)
+	}
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
+	if errors.Is(err, ErrDiffers) {
+		return ExitDiffers
+	}
+	switch sentinel.CodeOf(err) {
+	case sentinel.Invalid:
+		return ExitUsage
+	case sentinel.Unauthenticated, sentinel.Forbidden:
+		return ExitRefused
+	case sentinel.NotFound:
+		return ExitNotFound
+	case sentinel.Unavailable, sentinel.ResourceExhausted:
+		return ExitUnavailable
+	}
+	return ExitFailed
+}
+
+// Version returns the version that was linked in, or what the module says.
+func Version(linked string) string {
+	if linked != "" {
+		return linked
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+// Root returns a program's root command with --version.
+func Root(name, version, short, long string) *cobra.Command {
+	root := &cobra.Command{Use: name, Short: short, Long: short + "\n\n" + long, Version: version, Args: NoArgs}
+	root.SetVersionTemplate(fmt.Sprintf("%s %s (%s, %s/%s)\n", name, version, runtime.Version(), runtime.GOOS, runtime.GOARCH))
+	return root
+}
+
+// NoArgs refuses arguments with an error that fits the others.
+func NoArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return sentinel.Errorf(sentinel.Invalid, "%q is not a command of %s; `%s --help` shows what there is", args[0], c.CommandPath(), c.CommandPath())
+	}
+	return nil
+}
+
+// Args wants between min and max arguments, which are named for the error.
+func Args(min, max int, names string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < min || len(args) > max {
+			return sentinel.Errorf(sentinel.Invalid, "want %s; `%s --help` shows examples", names, c.CommandPath())
+		}
+		return nil
+	}
+}
+
+const systemConfig = "/etc/sentinel/sentinel.yml"
+
+// ConfigFlag adds --config. The path is the system's file where that exists and
+// nothing else was said.
+func ConfigFlag(root *cobra.Command) *string {
+	path := ""
+	if _, err := os.Stat(systemConfig); err == nil {
+		path = systemConfig
+	}
+	root.PersistentFlags().StringVarP(&path, "config", "c", path, "configuration file; each key can be set from the environment too, see config.example.yml")
+	return &path
+}
+
+// Daemon makes root run a daemon: cfg, a pointer to its default configuration, is
+// loaded and handed to run. --check only loads it.
+func Daemon(root *cobra.Command, cfg any, run func(ctx context.Context) error) (load func() error) {
+	path := ConfigFlag(root)
+	check := root.Flags().Bool("check", false, "check the configuration and exit")
+	load = func() error { return config.Load(*path, os.Environ(), cfg) }
+	root.RunE = func(c *cobra.Command, _ []string) error {
+		if err := load(); err != nil {
+			return err
+		}
+		if *check {
+			fmt.Fprintln(c.OutOrStdout(), "the configuration is good")
+			return nil
+		}
+		return run(c.Context())
+	}
+	return load
+}

@@ -1,0 +1,82 @@
+// Command sentinel-server is the gateway for agents and the REST interface for
+// people.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sentinelgo/sentinel/cmd/internal/command"
+	"github.com/sentinelgo/sentinel/internal/app/server"
+	"github.com/sentinelgo/sentinel/internal/sign"
+)
+
+var version string // set by the linker
+
+func main() {
+	root := command.Root("sentinel-server", command.Version(version), "Receive batches from agents, and serve the REST interface",
+		`The server proves who is speaking, checks every batch and hands it to the broker.
+Before the first start it needs a certificate, a master key and a token:
+
+  scripts/gen-dev-certs.sh certs                  # or your own authority
+  sentinel-server master-key create /etc/sentinel/master.key
+  sentinel-server token create --role admin       # after the database is set
+
+Examples:
+  sentinel-server --config /etc/sentinel/sentinel.yml
+  sentinel-server --config sentinel.yml --check`)
+	cfg := server.DefaultConfig()
+	load := command.Daemon(root, &cfg, func(ctx context.Context) error {
+		logger, err := cfg.Log.Logger(os.Stderr)
+		if err != nil {
+			return err
+		}
+		return server.Run(ctx, cfg, logger)
+	})
+	root.AddCommand(masterKey(), token(&cfg, load))
+	os.Exit(command.Main(root))
+}
+
+func masterKey() *cobra.Command {
+	group := &cobra.Command{Use: "master-key", Short: "The key that seals agents' secrets in the database", Args: command.NoArgs}
+	group.AddCommand(&cobra.Command{
+		Use: "create FILE", Short: "Write a new master key; back the file up, without it every agent must be registered anew",
+		Args: command.Args(1, 1, "the file to write"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := sign.CreateMasterKey(args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "wrote %s\n", args[0])
+			return nil
+		},
+	})
+	return group
+}
+
+func token(cfg *server.Config, load func() error) *cobra.Command {
+	group := &cobra.Command{Use: "token", Short: "Tokens for the REST interface and sentinelctl", Args: command.NoArgs}
+	create := &cobra.Command{Use: "create", Short: "Make a token and print it, once", Args: command.NoArgs,
+		Example: "  sentinel-server token create --role viewer --name grafana --ttl 720h"}
+	name := create.Flags().String("name", "admin", "what the token is for")
+	role := create.Flags().String("role", "admin", "viewer, operator or admin")
+	ttl := create.Flags().Duration("ttl", 0, "how long it is valid; 0 means until it is deleted")
+	create.RunE = func(c *cobra.Command, _ []string) error {
+		if err := load(); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(c.Context(), 30*time.Second)
+		defer cancel()
+		text, err := server.CreateToken(ctx, *cfg, *name, *role, *ttl)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(c.OutOrStdout(), text)
+		return nil
+	}
+	group.AddCommand(create)
+	return group
+}

@@ -1,0 +1,21 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/sentinelgo/sentinel/internal/fleet"
+	"github.com/sentinelgo/sentinel/internal/postgres"
+)
+
+// CreateToken makes an API token straight in the database, which is how the first
+// one comes to be: who can read the database's URL is an administrator already.
+func CreateToken(ctx context.Context, cfg Config, name, role string, ttl time.Duration) (string, error) {
+	db, err := cfg.Database.Open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	return fleet.NewRegistry(db, nil).CreateToken(ctx, name, postgres.Role(role), ttl)
+}
