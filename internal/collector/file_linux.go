@@ -1,0 +1,115 @@
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"syscall"
+)
+
+// maxFile bounds what is read of one file. The largest real ones, /proc/stat and
+// mountinfo of very large hosts, stay below a megabyte.
+const maxFile = 4 << 20
+
+// file reads small kernel files into one buffer, with three system calls and no
+// allocation once the buffer fits. (An os.File would also be offered to the
+// runtime's poller, which such files refuse.)
+type file struct{ buf []byte }
+
+// read returns the content of path until the next call.
+func (f *file) read(path string) ([]byte, error) {
+	fd, err := retry(func() (int, error) {
+		return syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	})
+	if err != nil {
+		return nil, readError(path, err)
+	}
+	defer syscall.Close(fd)
+	if f.buf == nil {
+		f.buf = make([]byte, 4096)
+	}
+	n := 0
+	for {
+		if n == len(f.buf) {
+			if n >= maxFile {
+				return nil, fmt.Errorf("read %s: it has more than %d bytes", path, maxFile)
+			}
+			f.buf = append(f.buf, make([]byte, n)...)
+		}
+		got, err := retry(func() (int, error) { return syscall.Read(fd, f.buf[n:]) })
+		if err != nil {
+			return nil, readError(path, err)
+		}
+		if got == 0 {
+			return f.buf[:n], nil
+		}
+		n += got
+	}
+}
+
+// readUint returns the one number that a file holds.
+func (f *file) readUint(path string) (uint64, error) {
+	v, err := f.readInt(path)
+	if err == nil && v < 0 {
+		return 0, fmt.Errorf("read %s: the number is negative", path)
+	}
+	return uint64(v), err
+}
+
+// readInt returns the one number that a file holds.
+func (f *file) readInt(path string) (int64, error) {
+	b, err := f.read(path)
+	if err != nil {
+		return 0, err
+	}
+	field, rest := cutField(b)
+	v, ok := parseInt(field)
+	if more, _ := cutField(rest); !ok || len(more) > 0 {
+		return 0, fmt.Errorf("read %s: it does not hold one number", path)
+	}
+	return v, nil
+}
+
+// readText returns the first line of a file.
+func (f *file) readText(path string) (string, error) {
+	b, err := f.read(path)
+	line, _ := cutLine(b)
+	return string(line), err
+}
+
+func retry(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+func readError(path string, err error) error { return fmt.Errorf("read %s: %w", path, err) }
+
+// optional turns the error of a missing file into errNothing, for collectors of
+// parts that not every host has.
+func optional(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errNothing
+	}
+	return err
+}
+
+// readNames returns the names in a folder, sorted.
+func readNames(dir string) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, readError(dir, err)
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return nil, readError(dir, err)
+	}
+	slices.Sort(names)
+	return names, nil
+}
