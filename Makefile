@@ -6,6 +6,8 @@ MAKEFLAGS   += --no-print-directory
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
+# grpcnotrace leaves gRPC's own tracing pages out, and html/template with them.
+TAGS    := grpcnotrace
 BINARIES := sentinel sentinel-agent sentinel-server sentinel-worker sentinelctl
 
 # Tools run from the module cache at these versions; nothing is installed.
@@ -24,7 +26,7 @@ demo: postgres build ## Build and run the whole system on this host, with your o
 
 .PHONY: build
 build: ## Build every binary into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
+	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
 
 .PHONY: test
 test: postgres ## Run every test with the race detector, on a real PostgreSQL and a real JetStream
@@ -61,7 +63,7 @@ generate-check: generate ## Fail where committed generated code is not what prot
 .PHONY: build-all
 build-all: ## Cross-build for Linux, Windows and macOS
 	@for t in linux/amd64 linux/arm64 linux/arm windows/amd64 darwin/arm64; do \
-		echo "build $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -o /dev/null ./cmd/sentinel-agent ./cmd/sentinelctl; done
+		echo "build $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -tags $(TAGS) -o /dev/null ./cmd/sentinel-agent ./cmd/sentinelctl; done
 	@for t in windows/amd64 darwin/arm64; do \
 		echo "vet $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./internal/... ./cmd/...; done
 

@@ -13,14 +13,20 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sign"
 )
+
+// Registry registers agents and knows tokens.
+type Registry interface {
+	Register(ctx context.Context, hostname string, labels []sentinel.Label) (sign.Credential, error)
+	Authenticate(ctx context.Context, token string) (postgres.Role, error)
+}
 
 // Deps are the parts that the interface works with.
 type Deps struct {
-	Registry *fleet.Registry
+	Registry Registry
 	DB       *postgres.DB
 	Log      *slog.Logger
 }
@@ -73,7 +79,7 @@ func operation(role postgres.Role, method, path, id, summary string) huma.Operat
 	}
 }
 
-// ranks orders the roles: each may do what those below it may.
+// rank orders the roles: each may do what those below it may.
 func rank(r postgres.Role) int {
 	switch r {
 	case postgres.Viewer:

@@ -65,18 +65,18 @@ func DefaultConfig() Config {
 // configuration serves a mixed fleet.
 func (c Config) Validate() error {
 	if c.Interval < time.Second {
-		return sentinel.Errorf(sentinel.Invalid, "collector.interval is %s, want 1s or more", c.Interval)
+		return sentinel.Errorf(sentinel.Invalid, "interval: is %s, want 1s or more", c.Interval)
 	}
 	if c.Interval%time.Millisecond != 0 {
-		return sentinel.Errorf(sentinel.Invalid, "collector.interval is %s, want whole milliseconds", c.Interval)
+		return sentinel.Errorf(sentinel.Invalid, "interval: is %s, want whole milliseconds", c.Interval)
 	}
 	if c.Timeout < 10*time.Millisecond || c.Timeout > c.Interval {
-		return sentinel.Errorf(sentinel.Invalid, "collector.timeout is %s, want 10ms up to the interval of %s", c.Timeout, c.Interval)
+		return sentinel.Errorf(sentinel.Invalid, "timeout: is %s, want 10ms up to the interval of %s", c.Timeout, c.Interval)
 	}
 	if names := Names(); runtime.GOOS == "linux" {
 		for _, name := range sortedKeys(c.Collectors) {
 			if !slices.Contains(names, name) {
-				return sentinel.Errorf(sentinel.Invalid, "collector.collectors.%s is not known; there are %q", name, names)
+				return sentinel.Errorf(sentinel.Invalid, "collectors.%s: is not known; there are %q", name, names)
 			}
 		}
 	}
@@ -90,10 +90,10 @@ func (c Config) Validate() error {
 		{"network", c.Network},
 	} {
 		if _, err := regexp.Compile(f.Include); err != nil {
-			return sentinel.Errorf(sentinel.Invalid, "collector.%s.include: %w", f.key, err)
+			return sentinel.Errorf(sentinel.Invalid, "%s.include: %w", f.key, err)
 		}
 		if _, err := regexp.Compile(f.Exclude); err != nil {
-			return sentinel.Errorf(sentinel.Invalid, "collector.%s.exclude: %w", f.key, err)
+			return sentinel.Errorf(sentinel.Invalid, "%s.exclude: %w", f.key, err)
 		}
 	}
 	return nil

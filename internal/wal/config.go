@@ -46,15 +46,15 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	switch {
 	case c.SegmentBytes < 1<<10 || c.SegmentBytes > 16<<20:
-		return sentinel.Errorf(sentinel.Invalid, "segment_bytes is %d, want %d to %d", c.SegmentBytes, 1<<10, 16<<20)
+		return sentinel.Errorf(sentinel.Invalid, "segment_bytes: is %d, want %d to %d", c.SegmentBytes, 1<<10, 16<<20)
 	case c.GenerationBytes < c.SegmentBytes:
-		return sentinel.Errorf(sentinel.Invalid, "generation_bytes is %d, want at least segment_bytes (%d)", c.GenerationBytes, c.SegmentBytes)
+		return sentinel.Errorf(sentinel.Invalid, "generation_bytes: is %d, want at least segment_bytes (%d)", c.GenerationBytes, c.SegmentBytes)
 	case c.MaxBytes/2 < c.GenerationBytes:
-		return sentinel.Errorf(sentinel.Invalid, "max_bytes is %d, want at least two generations (%d)", c.MaxBytes, 2*c.GenerationBytes)
+		return sentinel.Errorf(sentinel.Invalid, "max_bytes: is %d, want at least two generations (%d)", c.MaxBytes, 2*c.GenerationBytes)
 	case c.MaxAge < time.Minute:
-		return sentinel.Errorf(sentinel.Invalid, "max_age is %s, want at least 1m", c.MaxAge)
+		return sentinel.Errorf(sentinel.Invalid, "max_age: is %s, want at least 1m", c.MaxAge)
 	case c.OnFull != DropOldest && c.OnFull != DropNewest:
-		return sentinel.Errorf(sentinel.Invalid, "on_full is %q, want %q or %q", c.OnFull, DropOldest, DropNewest)
+		return sentinel.Errorf(sentinel.Invalid, "on_full: is %q, want %q or %q", c.OnFull, DropOldest, DropNewest)
 	}
 	return nil
 }
