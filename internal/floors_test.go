@@ -15,10 +15,10 @@ const module = "github.com/sentinelgo/sentinel"
 // floors names every package and the floor it stands on. A package may import
 // packages of lower floors, and its own parent; nothing beside or above it.
 var floors = map[string]int{
-	"internal/sentinel": 0, "internal/sentinelpb": 0,
+	"internal/sentinel": 0, "internal/sentinelpb": 0, "internal/filelock": 1,
 
-	"internal/wal": 1, "internal/sign": 1, "internal/wire": 1, "internal/broker": 1, "internal/postgres": 1,
-	"internal/localpg": 1, "internal/config": 1, "internal/telemetry": 1, "internal/backoff": 1,
+	"internal/wal": 2, "internal/sign": 1, "internal/wire": 1, "internal/broker": 1, "internal/postgres": 1,
+	"internal/localpg": 2, "internal/devca": 1, "internal/config": 1, "internal/telemetry": 1, "internal/backoff": 1,
 
 	"internal/collector": 2, "internal/uplink": 2, "internal/ingest": 2, "internal/fleet": 2, "internal/query": 2,
 	"internal/api": 2, "internal/pipeline": 2,

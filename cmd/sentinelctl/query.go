@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sentinelgo/sentinel/cmd/internal/command"
+	"github.com/sentinelgo/sentinel/internal/api"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+func (c *ctl) queryCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "query AGENT [METRIC]", Short: "Show an agent's last values, or one metric over a time",
+		Args: command.Args(1, 2, "an agent's id (`sentinelctl agent ls`) and perhaps a metric's name"),
+		Long: `Show an agent's last values, or with --since one metric over a time.
+
+Without --step every sample is shown as it came; with it one line for each step,
+with the last, least, greatest and average value.`,
+		Example: `  sentinelctl query ag-abcdefghijklmnop
+  sentinelctl query ag-abcdefghijklmnop node_load1
+  sentinelctl query ag-abcdefghijklmnop node_cpu_seconds_total --since 1h --step 1m -l mode=idle -o csv
+  sentinelctl query ag-abcdefghijklmnop sentinel_host_cpu_used_percent --watch 5s`,
+	}
+	since := cmd.Flags().Duration("since", 0, "show this much of the past, such as 1h")
+	step := cmd.Flags().Duration("step", 0, "one line for each step, such as 1m")
+	labels := cmd.Flags().StringArrayP("label", "l", nil, "only series with name=value; may stand there several times")
+	watch := cmd.Flags().Duration("watch", 0, "ask again and again, such as every 5s, until interrupted")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		set, err := labelFlags(*labels)
+		if err != nil {
+			return err
+		}
+		q := query{agent: args[0], since: *since, step: *step, labels: set}
+		if len(args) == 2 {
+			q.metric = args[1]
+		}
+		if err := q.check(*watch); err != nil {
+			return err
+		}
+		client, err := c.client()
+		if err != nil {
+			return err
+		}
+		return repeat(cmd.Context(), *watch, func() error { return c.runQuery(cmd.Context(), cmd.OutOrStdout(), client, q) })
+	}
+	return cmd
+}
+
+type query struct {
+	agent, metric string
+	since, step   time.Duration
+	labels        map[string]string
+}
+
+func (q query) check(watch time.Duration) error {
+	switch {
+	case q.since < 0 || q.step < 0 || watch < 0:
+		return sentinel.Errorf(sentinel.Invalid, "--since, --step and --watch want a positive duration such as 5m")
+	case q.since > 0 && q.metric == "":
+		return sentinel.Errorf(sentinel.Invalid, "--since wants a metric: sentinelctl query %s METRIC --since %s", q.agent, q.since)
+	case q.step > 0 && q.since == 0:
+		return sentinel.Errorf(sentinel.Invalid, "--step goes with --since")
+	case watch > 0 && watch < time.Second:
+		return sentinel.Errorf(sentinel.Invalid, "--watch wants at least 1s")
+	}
+	return nil
+}
+
+// repeat runs f once, or every so often until ctx ends.
+func repeat(ctx context.Context, every time.Duration, f func() error) error {
+	for {
+		if err := f(); err != nil || every == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
+	}
+}
+
+func (c *ctl) runQuery(ctx context.Context, out io.Writer, client *api.Client, q query) error {
+	if q.since == 0 {
+		latest, err := client.Latest(ctx, q.agent, q.metric)
+		if err != nil {
+			return err
+		}
+		return c.print(out, latestTable(latest, q), latest)
+	}
+	to := time.Now()
+	r, err := client.Range(ctx, q.agent, api.RangeQuery{Metric: q.metric, Labels: q.labels, From: to.Add(-q.since), To: to, Step: q.step})
+	if err != nil {
+		return err
+	}
+	return c.print(out, rangeTable(r, q), r)
+}
+
+func latestTable(l api.Latest, q query) table {
+	t := table{columns: []string{"metric", "labels", "value", "unit", "time"}}
+	for _, s := range l.Samples {
+		if hasLabels(s.Labels, q.labels) {
+			t.add(s.Name, labelText(s.Labels), value(s.Value), s.Unit, s.Time.Local().Format(time.DateTime))
+		}
+	}
+	t.empty = fmt.Sprintf("agent %s has no such values within the last 10 minutes of its data", q.agent)
+	return t
+}
+
+func hasLabels(have, want map[string]string) bool {
+	for name, v := range want {
+		if have[name] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func rangeTable(r api.Range, q query) table {
+	t := table{columns: []string{"time", "labels", "value"}}
+	if q.step > 0 {
+		t.columns = []string{"time", "labels", "last", "min", "max", "avg", "samples"}
+	}
+	for _, s := range r.Series {
+		for _, p := range s.Points {
+			at, labels := p.Time.Local().Format("2006-01-02 15:04:05.000"), labelText(s.Labels)
+			if q.step > 0 {
+				t.add(at, labels, value(p.Last), value(p.Min), value(p.Max), value(p.Avg), strconv.Itoa(p.Count))
+			} else {
+				t.add(at, labels, value(p.Last))
+			}
+		}
+	}
+	t.empty = fmt.Sprintf("agent %s has no samples of %s in that time", q.agent, q.metric)
+	return t
+}
+
+// value writes a number without an exponent where it is a whole one.
+func value(v float64) string {
+	if v == float64(int64(v)) {
+		return strconv.FormatInt(int64(v), 10)
+	}
+	return strconv.FormatFloat(v, 'g', 6, 64)
+}
