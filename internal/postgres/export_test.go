@@ -1,0 +1,49 @@
+package postgres
+
+import (
+	"context"
+	"io/fs"
+	"time"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+// Doors for the tests of this package.
+
+func (db *DB) MigrateFiles(ctx context.Context, files fs.FS) error { return db.migrate(ctx, files) }
+
+func EmbeddedMigrations() fs.FS { sub, _ := fs.Sub(migrations, "migrations"); return sub }
+
+func (db *DB) Exec(ctx context.Context, sql string, args ...any) error {
+	_, err := db.pool.Exec(ctx, sql, args...)
+	return err
+}
+
+// One reads a single value.
+func One[T any](ctx context.Context, db *DB, sql string, args ...any) (v T, err error) {
+	err = db.pool.QueryRow(ctx, sql, args...).Scan(&v)
+	return v, err
+}
+
+// Rewind makes the database as if it had been migrated, and rolled up for the
+// last time, at t.
+func (db *DB) Rewind(ctx context.Context, t time.Time) error {
+	return db.Exec(ctx, `UPDATE storage SET dirty_below = $1, minutes_to = $1, hours_to = date_trunc('hour', $1::timestamptz, 'UTC')`, t)
+}
+
+var (
+	ParseRanges  = parseRanges
+	OlderThan    = olderThan
+	DecodeFloats = decodeFloats
+)
+
+type Ranges = ranges
+
+func (rs *ranges) Add(first, last uint64)           { rs.add(seqRange(first, last)) }
+func (rs ranges) Missing(first, last uint64) ranges { return rs.missing(seqRange(first, last)) }
+func (rs ranges) Multirange() string                { return rs.multirange() }
+func (rs ranges) Contains(seq uint64) bool          { return rs.contains(seq) }
+
+func seqRange(first, last uint64) sentinel.SeqRange {
+	return sentinel.SeqRange{First: first, Last: last}
+}
