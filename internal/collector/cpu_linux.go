@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
@@ -138,10 +137,4 @@ func (c *cpu) share(p *page, at id, now cpuTimes) {
 		p.set(at, percent(busy, busy+idle))
 	}
 	c.total, c.base = now, true
-}
-
-// percent returns part of whole with two decimals, which is what such a number is
-// worth and what travels in two bytes.
-func percent(part, whole float64) float64 {
-	return math.Round(min(max(part/whole, 0), 1)*1e4) / 100
 }

@@ -1,0 +1,3 @@
+package collector
+
+func cpuModes() []string { return []string{"user", "system", "idle"} }
