@@ -40,6 +40,7 @@ type host struct {
 	now       func() time.Time
 	statfs    func(path string) (volume, error)
 	machine   string // the hardware's name, as uname -m prints it
+	pageSize  int    // bytes
 }
 
 // volume is what a file system says about its room.

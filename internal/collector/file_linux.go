@@ -13,13 +13,20 @@ import (
 // mountinfo of very large hosts, stay below a megabyte.
 const maxFile = 4 << 20
 
+// maxText bounds what is read of a file that holds one word or number. The files
+// of sysfs have at most a page.
+const maxText = 4096
+
 // file reads small kernel files into one buffer, with three system calls and no
 // allocation once the buffer fits. (An os.File would also be offered to the
 // runtime's poller, which such files refuse.)
 type file struct{ buf []byte }
 
 // read returns the content of path until the next call.
-func (f *file) read(path string) ([]byte, error) {
+func (f *file) read(path string) ([]byte, error) { return f.readUpTo(path, maxFile) }
+
+// readUpTo is read with a bound. A longer file is an error.
+func (f *file) readUpTo(path string, most int) ([]byte, error) {
 	fd, err := retry(func() (int, error) {
 		return syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	})
@@ -32,10 +39,10 @@ func (f *file) read(path string) ([]byte, error) {
 	}
 	n := 0
 	for {
+		if n > most {
+			return nil, fmt.Errorf("read %s: it has more than %d bytes", path, most)
+		}
 		if n == len(f.buf) {
-			if n >= maxFile {
-				return nil, fmt.Errorf("read %s: it has more than %d bytes", path, maxFile)
-			}
 			f.buf = append(f.buf, make([]byte, n)...)
 		}
 		got, err := retry(func() (int, error) { return syscall.Read(fd, f.buf[n:]) })
@@ -60,7 +67,7 @@ func (f *file) readUint(path string) (uint64, error) {
 
 // readInt returns the one number that a file holds.
 func (f *file) readInt(path string) (int64, error) {
-	b, err := f.read(path)
+	b, err := f.readUpTo(path, maxText)
 	if err != nil {
 		return 0, err
 	}
@@ -74,7 +81,7 @@ func (f *file) readInt(path string) (int64, error) {
 
 // readText returns the first line of a file.
 func (f *file) readText(path string) (string, error) {
-	b, err := f.read(path)
+	b, err := f.readUpTo(path, maxText)
 	line, _ := cutLine(b)
 	return string(line), err
 }

@@ -16,8 +16,9 @@ type filesystem struct {
 	points, types  filter
 	statfs         func(string) (volume, error)
 	mu             sync.Mutex
-	stuck          map[string]bool // mount points whose question is unanswered; under mu
-	seen           map[string]bool // this cycle's mount points
+	stuck          map[string]bool    // mount points whose question is unanswered; under mu
+	seen           map[string]*uint64 // in which run a mount point was last met
+	run            uint64
 	point, scratch []byte
 }
 
@@ -30,7 +31,7 @@ func newFilesystem(h host) (collector, error) {
 	points, err1 := h.cfg.Filesystem.MountPoints.compile()
 	types, err2 := h.cfg.Filesystem.Types.compile()
 	return &filesystem{path: h.proc + "/self/mountinfo", points: points, types: types,
-		statfs: h.statfs, stuck: make(map[string]bool), seen: make(map[string]bool)}, errors.Join(err1, err2)
+		statfs: h.statfs, stuck: make(map[string]bool), seen: make(map[string]*uint64)}, errors.Join(err1, err2)
 }
 
 func filesystemColumns() []column {
@@ -53,26 +54,27 @@ func (c *filesystem) collect(ctx context.Context, p *page) error {
 	if err != nil {
 		return err
 	}
-	clear(c.seen)
+	c.run++
 	worst, any, mounts := 0.0, false, 0
 	for len(data) > 0 {
 		var line []byte
-		line, data = cutLine(data)
+		// From the end: where several are mounted over each other, the last one answers
+		// for the path and the others cannot be reached.
+		line, data = cutLastLine(data)
 		m, ok := parseMount(line)
 		if !ok {
 			continue
 		}
 		mounts++
+		c.point = unescape(c.point[:0], m.point)
+		if c.met(c.point) {
+			continue
+		}
 		row := c.row(p, m)
 		if len(row) == 0 {
 			continue
 		}
-		// Where several are mounted over each other, one answers for the path.
 		path := string(c.point)
-		if c.seen[path] {
-			continue
-		}
-		c.seen[path] = true
 		vol, err := c.ask(ctx, path)
 		if err != nil {
 			p.set(row[6], 1)
@@ -121,10 +123,23 @@ func usedShare(vol volume, m mount) (float64, bool) {
 	return percent(used, used+float64(vol.avail)), true
 }
 
-// row returns the series of a mount, none where it is not wanted, and leaves the
-// unescaped mount point in c.point.
+// met notes a mount point and says whether this run has met it before.
+func (c *filesystem) met(point []byte) bool {
+	last := c.seen[string(point)]
+	if last == nil {
+		if len(c.seen) > 4096 { // mount points of containers that are long gone
+			clear(c.seen)
+		}
+		last = new(uint64)
+		c.seen[string(point)] = last
+	}
+	again := *last == c.run
+	*last = c.run
+	return again
+}
+
+// row returns the series of a mount, none where it is not wanted.
 func (c *filesystem) row(p *page, m mount) []id {
-	c.point = unescape(c.point[:0], m.point)
 	c.scratch = append(append(append(append(append(c.scratch[:0], "m "...), m.device...), ' '), m.point...), ' ')
 	c.scratch = append(c.scratch, m.fstype...)
 	row, known := p.row(c.scratch)

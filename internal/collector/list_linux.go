@@ -1,6 +1,9 @@
 package collector
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
 
 // definitions is the list of Linux' collectors: one file and one line each.
 func definitions() []definition {
@@ -28,7 +31,7 @@ func definitions() []definition {
 }
 
 func systemHost() host {
-	return host{proc: "/proc", sys: "/sys", statfs: statfs, machine: machine()}
+	return host{proc: "/proc", sys: "/sys", statfs: statfs, machine: machine(), pageSize: os.Getpagesize()}
 }
 
 // machine returns what uname -m prints.

@@ -13,6 +13,15 @@ func cutLine(b []byte) (line, rest []byte) {
 	return b, nil
 }
 
+// cutLastLine returns the last line of b without its end, and what stands before.
+func cutLastLine(b []byte) (line, rest []byte) {
+	b = bytes.TrimSuffix(b, []byte("\n"))
+	if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
+		return b[i+1:], b[:i]
+	}
+	return b, nil
+}
+
 // cutField returns the first word of a line, split at blanks, and what follows. It
 // returns an empty word at the end of the line.
 func cutField(b []byte) (field, rest []byte) {

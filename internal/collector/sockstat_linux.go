@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 )
 
 // sockstat reads how many sockets there are, from /proc/net/sockstat and, where the
@@ -18,7 +17,7 @@ type sockstat struct {
 }
 
 func newSockStat(h host) (collector, error) {
-	return &sockstat{paths: [2]string{h.proc + "/net/sockstat", h.proc + "/net/sockstat6"}, page: float64(os.Getpagesize())}, nil
+	return &sockstat{paths: [2]string{h.proc + "/net/sockstat", h.proc + "/net/sockstat6"}, page: float64(h.pageSize)}, nil
 }
 
 func (c *sockstat) collect(_ context.Context, p *page) error {
