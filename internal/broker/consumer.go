@@ -9,8 +9,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// ackWait is how long a message may be unanswered, by a worker that was killed
+// for instance, before another one gets it.
+const ackWait = 30 * time.Second
+
 // Message is one message of the stream, to be acknowledged once its content is
-// settled. One that is never answered comes again after a minute.
+// settled. One that is not answered within half a minute comes again.
 type Message struct {
 	Data []byte
 	msg  jetstream.Msg
@@ -93,7 +97,7 @@ func (c *Consumer) create(ctx context.Context) error {
 	cons, err := c.b.js.CreateOrUpdateConsumer(ctx, batchesStream, jetstream.ConsumerConfig{
 		Durable:       c.durable,
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       time.Minute,
+		AckWait:       ackWait,
 		MaxDeliver:    -1,
 		MaxAckPending: 2048,
 	})

@@ -75,10 +75,10 @@ const (
 	Durable = "writer"
 
 	fetchWait   = 2 * time.Second
-	keepEvery   = 20 * time.Second // well under the broker's patience of a minute
+	keepEvery   = 5 * time.Second // well under the broker's patience
 	retryBase   = 200 * time.Millisecond
 	retryMax    = 5 * time.Second
-	commitLimit = time.Minute
+	commitLimit = 20 * time.Second
 )
 
 // Writer stores batches. Make it with New.

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,7 +149,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 		}
 		trouble := explain(err)
 		u.setDown(trouble)
-		if trouble != lastTrouble || time.Since(lastLogged) > repeatAfter {
+		// The first failure may be a server that is just starting.
+		if wait.Tries() > 0 && (trouble != lastTrouble || time.Since(lastLogged) > repeatAfter) {
 			u.deps.Logger.Warn("not connected, data is kept", "server", u.cfg.Address, "reason", trouble)
 			lastTrouble, lastLogged = trouble, time.Now()
 		}
@@ -178,9 +180,20 @@ func explain(err error) string {
 		case codes.OK:
 			return "the service ended the session"
 		}
-		return s.Message()
+		return plain(s.Message())
 	}
 	return err.Error()
+}
+
+// plain takes gRPC's wrapping off a connection error.
+func plain(message string) string {
+	if i := strings.LastIndex(message, `desc = "`); i >= 0 {
+		message = strings.TrimSuffix(message[i+len(`desc = "`):], `"`)
+	}
+	for _, prefix := range []string{"transport: ", "Error while dialing: ", "authentication handshake failed: "} {
+		message = strings.TrimPrefix(message, prefix)
+	}
+	return message
 }
 
 func (c Config) transport() (credentials.TransportCredentials, error) {

@@ -44,6 +44,10 @@ type Section struct {
 	Listen string `yaml:"listen"`
 	// BufferLimit is how long the agent may be without a server and still be ready.
 	BufferLimit time.Duration `yaml:"buffer_limit"`
+
+	// Acknowledged, where set, is told each cycle that the log has acknowledged.
+	// Tests compare what it was told with what the database holds.
+	Acknowledged func(wal.Position, sentinel.Cycle) `yaml:"-"`
 }
 
 // DefaultConfig returns the agent's defaults on this system.
@@ -118,7 +122,7 @@ func Run(ctx context.Context, cfg Config, version string, logger *slog.Logger) e
 		Log: log, Credential: cred, Info: hostInfo(version), Metrics: reg, Logger: logger.With("part", "uplink"),
 		DeadLetter: uplink.DeadLetters{Dir: filepath.Join(c.StateDir, "deadletters"), MaxBytes: maxDeadLetterBytes},
 	})
-	keep := &keeper{log: log, logger: logger}
+	keep := &keeper{log: log, logger: logger, acknowledged: c.Acknowledged}
 	keep.register(reg)
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -158,6 +162,8 @@ type keeper struct {
 	failing atomic.Pointer[error]
 	lost    telemetry.Counter
 	buf     []byte
+
+	acknowledged func(wal.Position, sentinel.Cycle) // may be nil
 }
 
 func (k *keeper) register(reg *telemetry.Registry) {
@@ -176,7 +182,10 @@ func (k *keeper) Append(_ context.Context, s collector.Snapshot) error {
 	}
 	k.buf = payload
 	entry := wal.Entry{Kind: wal.KindCycle, Time: s.Cycle.Time, Layout: s.Cycle.Layout, Data: payload}
-	_, err = k.log.Append(entry, func() []byte { return s.Layout })
+	pos, err := k.log.Append(entry, func() []byte { return s.Layout })
+	if err == nil && k.acknowledged != nil {
+		k.acknowledged(pos, s.Cycle)
+	}
 	was := k.failing.Load()
 	switch {
 	case err != nil:
