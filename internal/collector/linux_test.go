@@ -100,7 +100,7 @@ func TestHostileFiles(t *testing.T) {
 	junk := map[string][]byte{
 		"empty":   nil,
 		"binary":  bytes.Repeat([]byte{0, 0xff, 0x80, '\n', ':', ' ', 0x1b}, 3000),
-		"letters": []byte(strings.Repeat("x", 1<<20)),
+		"letters": []byte(strings.Repeat("x", 1<<17)),
 		"numbers": []byte(strings.Repeat("99999999999999999999999 ", 5000)),
 		"lines":   []byte(strings.Repeat("\n", 1<<16)),
 		"negative": []byte("cpu0 -1 -2 -3 -4\nintr -5\nMemTotal: -1 kB\neth0: -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1\n" +
