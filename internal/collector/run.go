@@ -64,7 +64,7 @@ func (s *Set) slotOf(t time.Time) int64 {
 func (s *Set) untilSlot(n int64) time.Duration {
 	now := s.now()
 	start := time.UnixMilli(n * s.cfg.Interval.Milliseconds()).Add(s.phase)
-	if d := start.Sub(now); d <= s.cfg.Interval+s.cfg.Interval/4 {
+	if d := start.Sub(now); d <= s.cfg.Interval {
 		return max(d, 0)
 	}
 	next := s.slotOf(now) + 1

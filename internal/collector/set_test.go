@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -288,6 +289,9 @@ func TestConfig(t *testing.T) {
 		{func(c *Config) { c.Filesystem.Types.Include = "[" }, "collector.filesystem.types.include"},
 		{func(c *Config) { c.Collectors["gpu"] = true }, "collector.collectors.gpu"},
 	} {
+		if strings.HasSuffix(c.want, "gpu") && runtime.GOOS != "linux" {
+			continue // the list of names is only complete there
+		}
 		cfg := DefaultConfig()
 		c.break_(&cfg)
 		err := cfg.Validate()

@@ -159,6 +159,33 @@ func TestClaimsAreCheckedBeforeAnythingIsAllocated(t *testing.T) {
 	}
 }
 
+func TestPeekLayoutMakesNoClaimItsOwn(t *testing.T) {
+	for _, cycles := range []uint64{0, 50, 1 << 31, 1 << 63, math.MaxUint64} {
+		payload := binary.AppendUvarint(append([]byte{1}, make([]byte, 16)...), cycles)
+		payload = append(payload, 1, 0, 0)
+		_, n, err := wire.PeekLayout(payload)
+		wantInvalid(t, "a claim of more cycles than bytes", err)
+		if n != 0 {
+			t.Errorf("PeekLayout says %d cycles along with its error", n)
+		}
+	}
+}
+
+func TestUnusedBitsAreZero(t *testing.T) {
+	lim := sentinel.DefaultLimits()
+	cycles := []sentinel.Cycle{
+		{Layout: hash, Time: time.UnixMilli(1), Values: []float64{0, 0, 0}},
+		{Layout: hash, Time: time.UnixMilli(2), Values: []float64{0, 0, 0}},
+	}
+	payload := mustEncode(t, cycles)
+	for _, back := range []int{1, 2} { // the two tables stand at the end here
+		broken := bytes.Clone(payload)
+		broken[len(broken)-back] |= 0x80
+		_, err := wire.DecodeCycles(broken, lim, 3)
+		wantInvalid(t, "a bit that stands for nothing", err)
+	}
+}
+
 func TestMemoryIsProportionalToTheSamples(t *testing.T) {
 	lim := sentinel.DefaultLimits()
 	cycles := make([]sentinel.Cycle, lim.MaxCycles)
@@ -296,6 +323,26 @@ func TestLayoutsComeBack(t *testing.T) {
 	} {
 		_, err := wire.DecodeLayout(wire.EncodeLayout(broken), lim)
 		wantInvalid(t, name, err)
+	}
+}
+
+func TestOneLayoutHasOneEncoding(t *testing.T) {
+	lim := sentinel.DefaultLimits()
+	head := []byte{1, 1, 0, 1, 'a', 1} // one series: name a, gauge
+	want := append(bytes.Clone(head), 0, 0, 0)
+	if got := wire.EncodeLayout(sentinel.Layout{{Name: "a", Kind: sentinel.Gauge}}); !bytes.Equal(got, want) {
+		t.Fatalf("the encoding is %x, want %x", got, want)
+	}
+	for name, other := range map[string][]byte{
+		"a number with a byte too many": append(bytes.Clone(head), 0, 0, 0x80, 0),
+		"a known text written out":      append(bytes.Clone(head), 0, 1, 'a', 0),
+	} {
+		_, err := wire.DecodeLayout(other, lim)
+		wantInvalid(t, name, err)
+	}
+	_, err := wire.DecodeLayout(append(bytes.Clone(head), 1, 0), lim) // the unit is text 1
+	if err != nil {
+		t.Errorf("a reference to a known text is refused: %v", err)
 	}
 }
 

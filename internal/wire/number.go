@@ -28,7 +28,7 @@ func mantissa(v float64, decimals int) (int64, bool) {
 	scaled := v
 	if decimals > 0 {
 		scaled = math.RoundToEven(v * pow10[decimals])
-		// Beyond 2^53 the quotient is no longer the float64 nearest to the decimal.
+		// Longer mantissas take more bytes than the float64 itself.
 		if math.Abs(scaled) > 1<<53 {
 			return 0, false
 		}
