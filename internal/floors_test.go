@@ -40,7 +40,6 @@ var owners = map[string][]string{
 	"github.com/tidwall/wal":            {"internal/wal"},
 	"google.golang.org/grpc":            {"internal/uplink", "internal/ingest", "internal/sentinelpb"},
 	"github.com/shirou/gopsutil/":       {"internal/collector"},
-	"github.com/klauspost/compress/":    {"internal/wire"},
 	"github.com/danielgtaylor/huma/":    {"internal/api"},
 	"gopkg.in/yaml.v3":                  {"internal/config"},
 	"github.com/VictoriaMetrics/":       {"internal/telemetry"},

@@ -281,13 +281,13 @@ func TestConfig(t *testing.T) {
 		want   string
 	}{
 		{func(*Config) {}, ""},
-		{func(c *Config) { c.Interval = time.Second / 2 }, "collector.interval"},
-		{func(c *Config) { c.Interval += time.Microsecond }, "collector.interval"},
-		{func(c *Config) { c.Timeout = time.Minute }, "collector.timeout"},
-		{func(c *Config) { c.Timeout = 0 }, "collector.timeout"},
-		{func(c *Config) { c.Network.Exclude = "(" }, "collector.network.exclude"},
-		{func(c *Config) { c.Filesystem.Types.Include = "[" }, "collector.filesystem.types.include"},
-		{func(c *Config) { c.Collectors["gpu"] = true }, "collector.collectors.gpu"},
+		{func(c *Config) { c.Interval = time.Second / 2 }, "interval"},
+		{func(c *Config) { c.Interval += time.Microsecond }, "interval"},
+		{func(c *Config) { c.Timeout = time.Minute }, "timeout"},
+		{func(c *Config) { c.Timeout = 0 }, "timeout"},
+		{func(c *Config) { c.Network.Exclude = "(" }, "network.exclude"},
+		{func(c *Config) { c.Filesystem.Types.Include = "[" }, "filesystem.types.include"},
+		{func(c *Config) { c.Collectors["gpu"] = true }, "collectors.gpu"},
 	} {
 		if strings.HasSuffix(c.want, "gpu") && runtime.GOOS != "linux" {
 			continue // the list of names is only complete there
