@@ -246,14 +246,20 @@ func (r *roller) slice(ctx context.Context, t tier, from, to time.Time) (rows in
 	return rows, busy, err
 }
 
-// late makes marked buckets again.
+// late makes the buckets again that are marked by now. Marks that come while it
+// works wait for the next call: else busy writers would keep it here for ever.
 func (r *roller) late(ctx context.Context, t tier) (done bool, err error) {
+	var upTo int64
+	if err := r.db.pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM rollup_dirty`).Scan(&upTo); err != nil {
+		return false, err
+	}
 	for {
 		if r.slices++; r.slices > maxSlices {
 			return false, nil
 		}
 		// These marks are committed, and so are the rows they stand for.
-		rows, err := r.db.pool.Query(ctx, `SELECT id, agent_id, bucket FROM rollup_dirty WHERE tier = $1 ORDER BY id LIMIT $2`, t.name, maxDirty)
+		rows, err := r.db.pool.Query(ctx, `SELECT id, agent_id, bucket FROM rollup_dirty
+			WHERE tier = $1 AND id <= $2 ORDER BY id LIMIT $3`, t.name, upTo, maxDirty)
 		if err != nil {
 			return false, err
 		}
