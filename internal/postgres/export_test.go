@@ -47,3 +47,18 @@ func (rs ranges) Contains(seq uint64) bool          { return rs.contains(seq) }
 func seqRange(first, last uint64) sentinel.SeqRange {
 	return sentinel.SeqRange{First: first, Last: last}
 }
+
+// Hold runs sql in a transaction that stays open until release is closed.
+func (db *DB) Hold(ctx context.Context, sql string, locked chan<- struct{}, release <-chan struct{}) error {
+	tx, err := db.pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(ctx)
+	if _, err := tx.Exec(ctx, sql); err != nil {
+		return err
+	}
+	close(locked)
+	<-release
+	return nil
+}

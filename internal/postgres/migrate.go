@@ -54,6 +54,11 @@ func (db *DB) migrate(ctx context.Context, files fs.FS) error {
 	defer conns.Close()
 
 	g := &guard{db: db, steps: steps}
+	// goose takes the lock, and so looks at the history, only where something is
+	// left to do. An edited history must be refused in any case.
+	if err := g.inspect(ctx, conns); err != nil {
+		return err
+	}
 	var list []*goose.Migration
 	for _, s := range steps {
 		list = append(list, goose.NewGoMigration(s.version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
@@ -113,6 +118,19 @@ type guard struct {
 	db     *DB
 	steps  []step
 	engine string
+}
+
+// inspect checks the history once, under the lock.
+func (g *guard) inspect(ctx context.Context, conns *sql.DB) error {
+	conn, err := conns.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close()
+	if err := g.SessionLock(ctx, conn); err != nil {
+		return err
+	}
+	return g.SessionUnlock(context.WithoutCancel(ctx), conn)
 }
 
 // SessionLock implements goose's lock.SessionLocker: it waits for the lock,
@@ -175,6 +193,7 @@ func (g *guard) check(ctx context.Context, conn *sql.Conn) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read checksums: %w", err)
 	}
+	g.engine = "" // what the database says counts
 	if fresh {
 		g.engine, err = chooseEngine(ctx, conn, g.db.log)
 	}
