@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -37,6 +38,9 @@ var (
 	DecodeFloats = decodeFloats
 )
 
+// WatermarkLock is the key of the advisory lock, for SQL.
+var WatermarkLock = fmt.Sprint(lockWatermark)
+
 type Ranges = ranges
 
 func (rs *ranges) Add(first, last uint64)           { rs.add(seqRange(first, last)) }
@@ -60,5 +64,5 @@ func (db *DB) Hold(ctx context.Context, sql string, locked chan<- struct{}, rele
 	}
 	close(locked)
 	<-release
-	return nil
+	return tx.Commit(ctx)
 }

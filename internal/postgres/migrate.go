@@ -157,6 +157,13 @@ func (g *guard) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 // check refuses histories that this binary must not touch, then decides which
 // engine a fresh database gets.
 func (g *guard) check(ctx context.Context, conn *sql.Conn) error {
+	var server int
+	if err := conn.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int`).Scan(&server); err != nil {
+		return fmt.Errorf("read the server's version: %w", err)
+	}
+	if server < 140000 {
+		return sentinel.Errorf(sentinel.Invalid, "PostgreSQL %d is too old: 14 or newer is needed", server/10000)
+	}
 	if _, err := conn.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_checksums (
 			version    int8 PRIMARY KEY,
 			name       text NOT NULL,
