@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -37,6 +38,9 @@ var (
 	DecodeFloats = decodeFloats
 )
 
+// WatermarkLock is the key of the advisory lock, for SQL.
+var WatermarkLock = fmt.Sprint(lockWatermark)
+
 type Ranges = ranges
 
 func (rs *ranges) Add(first, last uint64)           { rs.add(seqRange(first, last)) }
@@ -46,4 +50,19 @@ func (rs ranges) Contains(seq uint64) bool          { return rs.contains(seq) }
 
 func seqRange(first, last uint64) sentinel.SeqRange {
 	return sentinel.SeqRange{First: first, Last: last}
+}
+
+// Hold runs sql in a transaction that stays open until release is closed.
+func (db *DB) Hold(ctx context.Context, sql string, locked chan<- struct{}, release <-chan struct{}) error {
+	tx, err := db.pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(ctx)
+	if _, err := tx.Exec(ctx, sql); err != nil {
+		return err
+	}
+	close(locked)
+	<-release
+	return tx.Commit(ctx)
 }

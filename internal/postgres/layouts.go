@@ -1,14 +1,8 @@
 package postgres
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
-	"slices"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,7 +19,8 @@ type StoredSeries struct {
 // may be called by many at once for the same layout: all get the same id. The
 // caller has checked that hash is the hash of definition, that definition
 // decodes to layout, and the layout's limits; text that the database cannot hold
-// is Invalid. An agent that does not exist is NotFound.
+// is Invalid. An agent that does not exist is NotFound, one that has made far too
+// many layouts or series ResourceExhausted.
 func (db *DB) EnsureLayout(ctx context.Context, agent int64, hash sentinel.LayoutHash, definition []byte, layout sentinel.Layout) (int64, error) {
 	known, err := db.LookupLayouts(ctx, agent, []sentinel.LayoutHash{hash})
 	if err != nil {
@@ -44,6 +39,9 @@ func (db *DB) EnsureLayout(ctx context.Context, agent int64, hash sentinel.Layou
 		if err != nil {
 			return err
 		}
+		if err := checkCaps(ctx, tx, agent); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `INSERT INTO layouts (agent_id, hash, definition, series_ids)
 			VALUES ($1, $2, $3, $4) ON CONFLICT (agent_id, hash) DO NOTHING`, agent, hash[:], definition, ids); err != nil {
 			return fmt.Errorf("insert layout: %w", err)
@@ -54,6 +52,25 @@ func (db *DB) EnsureLayout(ctx context.Context, agent int64, hash sentinel.Layou
 		return 0, failed("make a layout known", err)
 	}
 	return id, nil
+}
+
+const (
+	// What one agent may fill the tables of layouts and series with: years of
+	// honest change, and a bound for a hostile one.
+	maxAgentLayouts = 20_000
+	maxAgentSeries  = 200_000
+)
+
+func checkCaps(ctx context.Context, tx pgx.Tx, agent int64) error {
+	var layouts, series int
+	if err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM layouts WHERE agent_id = $1), (SELECT count(*) FROM series WHERE agent_id = $1)`,
+		agent).Scan(&layouts, &series); err != nil {
+		return fmt.Errorf("count layouts: %w", err)
+	}
+	if layouts >= maxAgentLayouts || series > maxAgentSeries {
+		return sentinel.Errorf(sentinel.ResourceExhausted, "the agent has %d layouts and %d series, at most %d and %d are kept", layouts, series, maxAgentLayouts, maxAgentSeries)
+	}
+	return nil
 }
 
 // LookupLayouts returns the rows of those layouts of an agent that are known.
@@ -88,72 +105,6 @@ func (db *DB) Layout(ctx context.Context, agent int64, hash sentinel.LayoutHash)
 		return 0, nil, failed("read a layout", err)
 	}
 	return id, definition, nil
-}
-
-// seriesRow is a series on its way into the database.
-type seriesRow struct {
-	key    []byte
-	series sentinel.Series
-	labels string // JSON
-}
-
-func seriesRows(layout sentinel.Layout) ([]seriesRow, error) {
-	rows := make([]seriesRow, len(layout))
-	for i, s := range layout {
-		labels, err := labelsJSON(s.Labels)
-		if err != nil {
-			return nil, err
-		}
-		if !storable(s.Name) || !storable(s.Unit) {
-			return nil, sentinel.Errorf(sentinel.Invalid, "series %.80q is not clean UTF-8", s.Name)
-		}
-		sum := sha256.Sum256([]byte(s.String()))
-		rows[i] = seriesRow{key: sum[:], series: s, labels: labels}
-	}
-	return rows, nil
-}
-
-// ensureSeries returns the ids of rows, in their order, creating what is missing.
-func ensureSeries(ctx context.Context, tx pgx.Tx, agent int64, rows []seriesRow) ([]int64, error) {
-	// Inserted in the order of their keys: concurrent callers with overlapping
-	// layouts wait for each other in the same order.
-	sorted := slices.Clone(rows)
-	slices.SortFunc(sorted, func(a, b seriesRow) int { return bytes.Compare(a.key, b.key) })
-	sorted = slices.CompactFunc(sorted, func(a, b seriesRow) bool { return bytes.Equal(a.key, b.key) })
-	n := len(sorted)
-	keys, names, labels := make([][]byte, n), make([]string, n), make([]string, n)
-	kinds, units := make([]int16, n), make([]string, n)
-	for i, r := range sorted {
-		keys[i], names[i], labels[i] = r.key, r.series.Name, r.labels
-		kinds[i], units[i] = int16(r.series.Kind), r.series.Unit
-	}
-	// A series is its name and labels; kind and unit follow the newest layout.
-	if _, err := tx.Exec(ctx, `INSERT INTO series AS s (agent_id, key, name, labels, kind, unit)
-		SELECT $1, key, name, labels::jsonb, kind, unit
-		FROM unnest($2::bytea[], $3::text[], $4::text[], $5::int2[], $6::text[]) AS u(key, name, labels, kind, unit)
-		ORDER BY key
-		ON CONFLICT (agent_id, key) DO UPDATE SET kind = excluded.kind, unit = excluded.unit
-		WHERE (s.kind, s.unit) IS DISTINCT FROM (excluded.kind, excluded.unit)`,
-		agent, keys, names, labels, kinds, units); err != nil {
-		return nil, fmt.Errorf("insert series: %w", err)
-	}
-	found, err := tx.Query(ctx, `SELECT key, id FROM series WHERE agent_id = $1 AND key = ANY($2)`, agent, keys)
-	if err != nil {
-		return nil, fmt.Errorf("read series: %w", err)
-	}
-	byKey := make(map[string]int64, n)
-	var key []byte
-	var id int64
-	if _, err := pgx.ForEachRow(found, []any{&key, &id}, func() error { byKey[string(key)] = id; return nil }); err != nil {
-		return nil, fmt.Errorf("read series: %w", err)
-	}
-	ids := make([]int64, len(rows))
-	for i, r := range rows {
-		if ids[i] = byKey[string(r.key)]; ids[i] == 0 {
-			return nil, fmt.Errorf("series %d of the layout vanished", i)
-		}
-	}
-	return ids, nil
 }
 
 // layoutSeries returns the series of layouts, by layout id, in their order.
@@ -212,35 +163,3 @@ func (db *DB) layoutSeries(ctx context.Context, ids []int64) (map[int64][]Stored
 
 // maxCachedLayouts bounds the cache: about 60 KB for a layout of 200 series.
 const maxCachedLayouts = 2000
-
-func storable(s string) bool { return utf8.ValidString(s) && !bytes.ContainsRune([]byte(s), 0) }
-
-// labelsJSON writes labels as a JSON object, or Invalid for text that PostgreSQL
-// refuses: encoding/json would silently replace it.
-func labelsJSON(labels []sentinel.Label) (string, error) {
-	m := make(map[string]string, len(labels))
-	for _, l := range labels {
-		if !storable(l.Name) || !storable(l.Value) {
-			return "", sentinel.Errorf(sentinel.Invalid, "label %.80q is not clean UTF-8", l.Name)
-		}
-		m[l.Name] = l.Value
-	}
-	raw, err := json.Marshal(m)
-	return string(raw), err
-}
-
-func parseLabels(raw []byte) ([]sentinel.Label, error) {
-	var m map[string]string
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, fmt.Errorf("read labels: %w", err)
-	}
-	if len(m) == 0 {
-		return nil, nil
-	}
-	labels := make([]sentinel.Label, 0, len(m))
-	for n, v := range m {
-		labels = append(labels, sentinel.Label{Name: n, Value: v})
-	}
-	slices.SortFunc(labels, func(a, b sentinel.Label) int { return cmp.Compare(a.Name, b.Name) })
-	return labels, nil
-}

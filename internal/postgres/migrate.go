@@ -54,6 +54,11 @@ func (db *DB) migrate(ctx context.Context, files fs.FS) error {
 	defer conns.Close()
 
 	g := &guard{db: db, steps: steps}
+	// goose takes the lock, and so looks at the history, only where something is
+	// left to do. An edited history must be refused in any case.
+	if err := g.inspect(ctx, conns); err != nil {
+		return err
+	}
 	var list []*goose.Migration
 	for _, s := range steps {
 		list = append(list, goose.NewGoMigration(s.version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
@@ -115,6 +120,19 @@ type guard struct {
 	engine string
 }
 
+// inspect checks the history once, under the lock.
+func (g *guard) inspect(ctx context.Context, conns *sql.DB) error {
+	conn, err := conns.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close()
+	if err := g.SessionLock(ctx, conn); err != nil {
+		return err
+	}
+	return g.SessionUnlock(context.WithoutCancel(ctx), conn)
+}
+
 // SessionLock implements goose's lock.SessionLocker: it waits for the lock,
 // then checks the history.
 func (g *guard) SessionLock(ctx context.Context, conn *sql.Conn) error {
@@ -139,6 +157,13 @@ func (g *guard) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 // check refuses histories that this binary must not touch, then decides which
 // engine a fresh database gets.
 func (g *guard) check(ctx context.Context, conn *sql.Conn) error {
+	var server int
+	if err := conn.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int`).Scan(&server); err != nil {
+		return fmt.Errorf("read the server's version: %w", err)
+	}
+	if server < 140000 {
+		return sentinel.Errorf(sentinel.Invalid, "PostgreSQL %d is too old: 14 or newer is needed", server/10000)
+	}
 	if _, err := conn.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_checksums (
 			version    int8 PRIMARY KEY,
 			name       text NOT NULL,
@@ -175,6 +200,7 @@ func (g *guard) check(ctx context.Context, conn *sql.Conn) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read checksums: %w", err)
 	}
+	g.engine = "" // what the database says counts
 	if fresh {
 		g.engine, err = chooseEngine(ctx, conn, g.db.log)
 	}

@@ -90,13 +90,16 @@ func parseRanges(text string) (ranges, error) {
 	if body == "" {
 		return nil, nil
 	}
+	if body, ok = strings.CutSuffix(body, ")"); !ok {
+		return nil, fmt.Errorf("multirange %.60q cannot be read", text)
+	}
 	rs := make(ranges, 0, strings.Count(body, "["))
 	for part := range strings.SplitSeq(body, "),") {
-		part = strings.TrimSuffix(strings.TrimPrefix(part, "["), ")")
+		part, ok := strings.CutPrefix(part, "[")
 		lo, hi, _ := strings.Cut(part, ",")
 		first, err1 := strconv.ParseUint(lo, 10, 64)
 		end, err2 := strconv.ParseUint(hi, 10, 64)
-		if err1 != nil || err2 != nil || end <= first {
+		if !ok || err1 != nil || err2 != nil || end <= first {
 			return nil, fmt.Errorf("multirange %.60q cannot be read", text)
 		}
 		rs = append(rs, sentinel.SeqRange{First: first, Last: end - 1})
