@@ -2,7 +2,6 @@ package wal
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"sync"
@@ -262,5 +261,4 @@ func TestConfigValidate(t *testing.T) {
 			t.Errorf("case %d passes", i)
 		}
 	}
-	_ = fmt.Sprint()
 }

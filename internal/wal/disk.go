@@ -52,8 +52,18 @@ func (d disk) syncDir(dir string) error {
 	return d.do("syncdir", dir, func() error { return syncDir(dir) })
 }
 
+// rename moves a file or a folder. Where it is reported to fail and has happened
+// all the same, it has happened.
 func (d disk) rename(from, to string) error {
-	return d.do("rename", from, func() error { return os.Rename(from, to) })
+	err := d.do("rename", from, func() error { return os.Rename(from, to) })
+	if err != nil {
+		_, gone := os.Lstat(from)
+		_, there := os.Lstat(to)
+		if os.IsNotExist(gone) && there == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 func (d disk) removeAll(path string) error {

@@ -125,7 +125,7 @@ func (l *Log) drop(g *generation, reason sentinel.LossReason) (int64, error) {
 	}
 	d := debt{folder: folder}
 	if folder != "" {
-		d.losses = l.gut(folder, g.epoch, lost)
+		d = l.gut(folder, g.epoch, lost)
 	}
 	for _, r := range lost {
 		d.losses = append(d.losses, sentinel.Loss{Epoch: g.epoch, Range: r, Reason: reason})
@@ -140,26 +140,25 @@ func (l *Log) drop(g *generation, reason sentinel.LossReason) (int64, error) {
 }
 
 // gut removes the content of a lost folder except for declarations among the
-// lost records; those it returns. It is best effort: what it cannot remove goes
-// with the folder.
-func (l *Log) gut(folder string, epoch sentinel.Epoch, lost ranges) []sentinel.Loss {
-	var carried []sentinel.Loss
+// lost records; those it returns as a debt. Where the folder cannot be read it
+// is left as it is, for the next Open, and is not part of the debt.
+func (l *Log) gut(folder string, epoch sentinel.Epoch, lost ranges) (d debt) {
 	keep := map[uint64]int64{} // segment → bytes up to the end of its last declaration
 	w, err := walkFolder(l.disk, folder, epoch)
-	if err != nil {
-		l.log.Warn("read a dropped generation", "folder", folder, "error", err)
-		return nil
+	if err == nil {
+		err = w.hasty().each(func(f frame, at place) bool {
+			if f.kind == KindLosses && lost.contains(f.seq) {
+				d.losses = append(d.losses, decodeLosses(f.payload)...)
+				keep[at.segment] = at.off + int64(f.size())
+			}
+			return true
+		})
 	}
-	err = w.hasty().each(func(f frame, at place) bool {
-		if f.kind == KindLosses && lost.contains(f.seq) {
-			carried = append(carried, decodeLosses(f.payload)...)
-			keep[at.segment] = at.off + int64(f.size())
-		}
-		return true
-	})
 	if err != nil {
-		l.log.Warn("read a dropped generation", "folder", folder, "error", err)
+		l.log.Warn("read a dropped generation; the next start tries again", "folder", folder, "error", err)
+		return debt{}
 	}
+	d.folder = folder
 	for _, e := range w.extents {
 		path := filepath.Join(folder, segmentName(e.index))
 		if size, ok := keep[e.index]; ok {
@@ -171,7 +170,7 @@ func (l *Log) gut(folder string, epoch sentinel.Epoch, lost ranges) []sentinel.L
 			l.log.Warn("free a dropped generation", "file", path, "error", err)
 		}
 	}
-	return carried
+	return d
 }
 
 // lostFolder returns the debt of a drop that an earlier process did not finish.
@@ -182,7 +181,7 @@ func (l *Log) lostFolder(path string) debt {
 		m.apply(g)
 	}
 	lost := g.settled.missing(loss.Range)
-	d := debt{losses: l.gut(path, loss.Epoch, lost), folder: path}
+	d := l.gut(path, loss.Epoch, lost)
 	for _, r := range lost {
 		d.losses = append(d.losses, sentinel.Loss{Epoch: loss.Epoch, Range: r, Reason: loss.Reason})
 	}

@@ -24,10 +24,12 @@ type scanner struct {
 	off    int64 // where the next entry starts
 	limit  int64 // what lies behind it is not looked at
 	damage func(off, length int64, what string)
-	// hasty gives an unreadable block up at once; otherwise next returns the
-	// error of the first patience-1 tries, so that a passing fault costs nothing.
+	// An unreadable block is given up after patience tries. next returns the error
+	// of each, so that the caller can wait for a fault to pass; hasty tries again
+	// at once.
 	hasty   bool
 	strikes int
+	givenUp map[int64]bool // blocks of the file
 
 	buf   []byte // bytes bufAt … bufAt+len(buf) of the file
 	bufAt int64
@@ -162,29 +164,43 @@ func (s *scanner) peek(off int64, n int) ([]byte, error) {
 	}
 	s.buf, s.bufAt = s.buf[:0], off
 	for len(s.buf) < want {
-		have := len(s.buf)
-		k, err := s.read(s.buf[have:want], off+int64(have))
-		s.buf = s.buf[:have+k]
+		at := off + int64(len(s.buf))
+		k, err := s.read(s.buf[len(s.buf):want], at)
+		s.buf = s.buf[:len(s.buf)+k]
+		at += int64(k)
 		switch {
 		case err == nil && k > 0:
-			s.strikes = 0
 		case err == nil || errors.Is(err, io.EOF):
-			s.limit = off + int64(have+k) // the file is shorter than it was said to be
+			s.limit = at // the file is shorter than it was said to be
 			return s.buf[:min(n, len(s.buf))], nil
-		default:
-			if s.strikes++; s.strikes < patience && !s.hasty {
-				if len(s.buf) >= n {
-					return s.buf[:n], nil
-				}
-				s.buf = s.buf[:0]
-				return nil, err
+		case len(s.buf) >= n:
+			return s.buf[:n], nil // what is asked for is there; the fault can wait
+		case !s.giveUp(at / blockBytes):
+			if s.hasty {
+				continue
 			}
+			s.buf = s.buf[:0]
+			return nil, err
+		default:
 			// Unreadable for good: zeros stand in, and no checksum lets them pass.
-			s.strikes = 0
-			at := off + int64(len(s.buf))
-			gap := int(min(int64(blockBytes)-at%blockBytes, int64(want-len(s.buf))))
+			gap := min(blockBytes-at%blockBytes, int64(want-len(s.buf)))
 			s.buf = append(s.buf, make([]byte, gap)...)
 		}
 	}
 	return s.buf[:n], nil
+}
+
+// giveUp counts a failed read and reports whether the block is to be left out.
+func (s *scanner) giveUp(block int64) bool {
+	if s.givenUp[block] {
+		return true
+	}
+	if s.strikes++; s.strikes < patience {
+		return false
+	}
+	if s.givenUp == nil {
+		s.givenUp = map[int64]bool{}
+	}
+	s.strikes, s.givenUp[block] = 0, true
+	return true
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,6 +29,8 @@ func small() Config {
 	cfg.MaxBytes = 1 << 20
 	return cfg
 }
+
+const childEnv = "SENTINEL_WAL_CHILD"
 
 var epochZero = time.UnixMilli(1_700_000_000_000)
 
@@ -204,4 +205,21 @@ func copyDir(t testing.TB, from, to string) {
 	}
 }
 
-var discard = slog.New(slog.DiscardHandler)
+func decodeLossesOf(rec Record) []sentinel.Loss {
+	if rec.Kind != KindLosses {
+		return nil
+	}
+	return decodeLosses(rec.Data)
+}
+
+// memDir returns a folder in memory where the system has one, for tests that are
+// about contents and make thousands of files.
+func memDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "sentinel-wal-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}

@@ -42,7 +42,7 @@ func walkFolder(d disk, dir string, epoch sentinel.Epoch) (*walk, error) {
 	return newWalk(d, dir, epoch, extents), nil
 }
 
-// hasty makes the walk step over what cannot be read instead of asking again.
+// hasty makes the walk try again at once, and then step over, what cannot be read.
 func (w *walk) hasty() *walk { w.scan.hasty = true; return w }
 
 func (w *walk) report(off, length int64, what string) {
@@ -88,7 +88,10 @@ func (w *walk) open() error {
 	f, err := w.disk.open(filepath.Join(w.dir, segmentName(at.index)))
 	if err != nil {
 		final := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
-		if w.scan.strikes++; !final && !w.scan.hasty && w.scan.strikes < patience {
+		if w.scan.strikes++; !final && w.scan.strikes < patience {
+			if w.scan.hasty {
+				return nil
+			}
 			return err
 		}
 		w.report(0, at.limit, "the file cannot be opened")
@@ -96,7 +99,7 @@ func (w *walk) open() error {
 		return nil
 	}
 	w.file = f
-	w.scan.off, w.scan.limit, w.scan.strikes = 0, at.limit, 0
+	w.scan.off, w.scan.limit, w.scan.strikes, w.scan.givenUp = 0, at.limit, 0, nil
 	w.scan.buf, w.scan.bufAt = w.scan.buf[:0], 0
 	return nil
 }

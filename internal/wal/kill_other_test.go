@@ -1,0 +1,5 @@
+//go:build !unix
+
+package wal
+
+func writerChild(string) int { return 0 }
