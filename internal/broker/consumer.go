@@ -59,11 +59,16 @@ func (c *Consumer) Fetch(ctx context.Context, max int, wait time.Duration) ([]Me
 	if len(msgs) > 0 || err != nil {
 		return msgs, c.failed("fetch batches", err)
 	}
-	batch, err = c.cons.Fetch(1, jetstream.FetchMaxWait(wait))
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	batch, err = c.cons.Fetch(1, jetstream.FetchContext(waiting))
 	if err != nil {
 		return nil, c.failed("fetch batches", err)
 	}
 	msgs, err = collect(batch)
+	if waiting.Err() != nil {
+		return msgs, nil // nothing came in time
+	}
 	return msgs, c.failed("fetch batches", err)
 }
 

@@ -209,10 +209,10 @@ func (w *Writer) commit(ctx context.Context, batches []postgres.Batch, orphans [
 		return append(first, second...), err
 	case len(batches) == 1 && batches[0].Quarantine == nil:
 		w.deps.Log.Warn("the database refuses a batch", "agent", batches[0].AgentName, "epoch", batches[0].Epoch, "seq", batches[0].First, "error", err)
-		b := batches[0]
+		b := &batches[0] // in place, so that it is counted as what it became
 		b.Cycles, b.Losses, b.LayoutID = nil, nil, 0
 		b.Quarantine = &postgres.Quarantine{Reason: "refused_by_database", Detail: err.Error()}
-		return w.commit(ctx, []postgres.Batch{b}, orphans)
+		return w.commit(ctx, batches, orphans)
 	case len(batches) == 1:
 		b := batches[0]
 		return w.commit(ctx, nil, append(orphans, postgres.Orphan{AgentName: string(b.AgentName), Epoch: uint64(b.Epoch), Seq: b.First,
