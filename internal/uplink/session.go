@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -61,10 +62,10 @@ type name struct {
 
 // session opens one session and serves it until it ends. It returns why it ended.
 func (u *Uplink) session(ctx context.Context, conn *grpc.ClientConn, wait *retry.Backoff) error {
-	ctx, cancel := context.WithCancel(ctx)
+	sctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	timer := time.AfterFunc(handshakeTimeout, cancel)
-	s, err := sentinelpb.NewGatewayClient(conn).Connect(ctx)
+	s, err := sentinelpb.NewGatewayClient(conn).Connect(sctx)
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func (u *Uplink) session(ctx context.Context, conn *grpc.ClientConn, wait *retry
 	}
 	defer c.lanes.close()
 	heartbeat := min(max(time.Duration(welcome.GetHeartbeatMs())*time.Millisecond, time.Second), maxHeartbeat)
-	return c.run(ctx, heartbeat)
+	return c.run(ctx, cancel, heartbeat)
 }
 
 func (u *Uplink) handshake(s stream) (*sentinelpb.Welcome, error) {
@@ -134,7 +135,8 @@ func (u *Uplink) handshake(s stream) (*sentinelpb.Welcome, error) {
 	return m.GetWelcome(), nil
 }
 
-// send sends one message. A stream that has ended says why only to Recv.
+// send sends one message of the handshake. A stream that has ended says why only
+// to Recv, which is nobody else's then.
 func send(s stream, m *sentinelpb.ConnectRequest) error {
 	err := s.Send(m)
 	if err == io.EOF {
@@ -153,23 +155,51 @@ func (u *Uplink) positions() []*sentinelpb.Position {
 	return list[max(0, len(list)-maxPositions):]
 }
 
-func (c *conversation) run(ctx context.Context, heartbeat time.Duration) error {
+// run serves the session; endStream cancels its stream.
+func (c *conversation) run(ctx context.Context, endStream context.CancelFunc, heartbeat time.Duration) error {
 	received := make(chan *sentinelpb.ConnectResponse, 256)
 	failed := make(chan error, 1)
-	go func() { // ends with the stream, whose context ends when the session returns
+	ended := make(chan struct{})
+	// The stream ends before the connection may be closed; gRPC can leave a reader
+	// behind when the two happen at once. It is not worth waiting for longer.
+	over := make(chan struct{})
+	defer func() {
+		close(over)
+		endStream()
+		select {
+		case <-ended:
+		case <-time.After(time.Second):
+		}
+	}()
+	go func() { // ends with the stream
+		defer close(ended)
 		for {
 			m, err := c.stream.Recv()
+			if errors.Is(err, io.EOF) {
+				err = &goodbyeError{detail: "the service ended the session"}
+			}
 			if err != nil {
 				failed <- err
 				return
 			}
 			select {
 			case received <- m:
-			case <-ctx.Done():
+			case <-over:
 				return
 			}
 		}
 	}()
+	err := c.loop(ctx, received, failed, heartbeat)
+	if errors.Is(err, io.EOF) { // the stream has ended; only its reader is told why
+		select {
+		case err = <-failed:
+		case <-time.After(time.Second):
+		}
+	}
+	return err
+}
+
+func (c *conversation) loop(ctx context.Context, received <-chan *sentinelpb.ConnectResponse, failed <-chan error, heartbeat time.Duration) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	resume := time.NewTimer(0)
@@ -250,7 +280,7 @@ func (c *conversation) send(b *batch) error {
 			return c.giveUp(b, sentinel.LossDamaged, "the log has lost the layout of this record")
 		}
 		m := &sentinelpb.Layout{Hash: b.layout[:], Definition: definition}
-		if err := send(c.stream, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Layout{Layout: m}}); err != nil {
+		if err := c.stream.Send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Layout{Layout: m}}); err != nil {
 			return err
 		}
 		c.layouts[b.layout] = true
@@ -263,13 +293,13 @@ func (c *conversation) send(b *batch) error {
 	c.waiting[name{b.epoch, b.seq}] = b
 	c.u.metrics.sent.Inc()
 	c.u.metrics.sentBytes.Add(len(b.payload))
-	return send(c.stream, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Batch{Batch: &sentinelpb.Batch{Envelope: e, Lane: b.lane}}})
+	return c.stream.Send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Batch{Batch: &sentinelpb.Batch{Envelope: e, Lane: b.lane}}})
 }
 
 func (c *conversation) heartbeat() error {
 	stats := c.u.deps.Log.Stats()
 	m := &sentinelpb.Heartbeat{Positions: c.u.positions(), UnixMs: time.Now().UnixMilli(), LogBytes: uint64(stats.Bytes), UnloggedCycles: stats.Failed}
-	return send(c.stream, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Heartbeat{Heartbeat: m}})
+	return c.stream.Send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Heartbeat{Heartbeat: m}})
 }
 
 // checkStall ends a session in which accepted batches are not settled for too
