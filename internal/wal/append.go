@@ -3,14 +3,16 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
-// groupBytes bounds what callers at the same time share one fsync for: enough
-// to hide its cost, little enough to hold in memory.
-const groupBytes = 256 << 10
+// groupBytes bounds what callers at the same time share one fsync for. It takes
+// memory only where they hold that much themselves.
+const groupBytes = 4 << 20
 
 // request is one caller's record on its way to disk.
 type request struct {
@@ -20,6 +22,7 @@ type request struct {
 	pos        Position
 	err        error
 	done       bool
+	wake       chan bool // true: lead the next group; false: it is answered
 }
 
 func (r *request) answer(pos Position, err error) { r.pos, r.err, r.done = pos, err, true }
@@ -55,16 +58,37 @@ func (l *Log) Append(e Entry, definition func() []byte) (Position, error) {
 	return r.pos, nil
 }
 
-// submit hands r over and returns when it is answered. Whoever gets commitMu
-// first commits for all who wait; there is no goroutine to stop.
+// submit hands r over and returns when it is answered. Who finds nobody at work
+// leads: it commits what waits, its own request among it, and hands the lead to
+// the first of those that came meanwhile. There is no goroutine to stop.
 func (l *Log) submit(r *request) {
+	r.wake = make(chan bool, 1)
 	l.queueMu.Lock()
 	l.queue = append(l.queue, r)
+	lead := !l.leading
+	l.leading = true
+	crowd := l.crowd
 	l.queueMu.Unlock()
+	if !lead && !<-r.wake {
+		return
+	}
+	if crowd {
+		runtime.Gosched() // those of the last group are about to come back
+	}
 	l.commitMu.Lock()
-	defer l.commitMu.Unlock()
-	for !r.done {
-		l.commit(l.takeGroup())
+	group := l.takeGroup()
+	l.commit(group)
+	l.commitMu.Unlock()
+	for _, other := range group {
+		if other != r {
+			other.wake <- false
+		}
+	}
+	l.queueMu.Lock()
+	defer l.queueMu.Unlock()
+	l.crowd = len(group) > 1
+	if l.leading = len(l.queue) > 0; l.leading {
+		l.queue[0].wake <- true
 	}
 }
 
@@ -205,7 +229,7 @@ func (l *Log) attempt(group []*request) (int64, error) {
 		r.answer(Position{w.g.epoch, seq}, nil)
 		l.settleDeclared(r.losses)
 	}
-	if w.g.bytes >= l.cfg.GenerationBytes || l.now().Sub(w.g.created) > l.cfg.MaxAge/16 {
+	if err := w.roll(); err != nil || w.g.bytes >= l.cfg.GenerationBytes || l.now().Sub(w.g.created) > l.cfg.MaxAge/16 {
 		l.seal()
 	}
 	return n, nil
@@ -257,8 +281,9 @@ func (l *Log) acknowledge(w *writer, records uint64, due []debt) {
 	g.bytes += s.bytes
 	g.modified = now
 	g.acked = s.at.seq
-	g.extents = append(g.extents[:max(0, len(g.extents)-1):max(0, len(g.extents)-1)], s.extents...)
-	g.extents = append(g.extents, extent{s.at.segment, s.at.off})
+	// Readers hold the old list: it is replaced, not changed.
+	full := slices.DeleteFunc(slices.Clone(g.extents), func(e extent) bool { return e.index == s.at.segment })
+	g.extents = append(full, extent{s.at.segment, s.at.off})
 	l.stats.Appended += records
 	l.debts = l.debts[len(due):]
 	l.wake()

@@ -1,0 +1,102 @@
+package wal
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The two benchmarks go together: what the log adds to a write and an fdatasync
+// of the same bytes. Grouped: 128 records per fsync at best, in the log by 128
+// callers at the same time.
+var shapes = []struct{ size, group int }{{1 << 10, 1}, {20 << 10, 1}, {1 << 10, 128}, {20 << 10, 128}}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, s := range shapes {
+		b.Run(fmt.Sprintf("%dKiB/group=%d", s.size>>10, s.group), func(b *testing.B) {
+			l := mustOpen(b, b.TempDir(), DefaultConfig())
+			e := entry(1, s.size)
+			e.Data = e.Data[:s.size]
+			b.SetBytes(int64(s.size))
+			b.ReportAllocs()
+			if s.group == 1 {
+				for b.Loop() {
+					if _, err := l.Append(e, nil); err != nil {
+						b.Fatal(err)
+					}
+				}
+				return
+			}
+			var group sync.WaitGroup
+			next := make(chan struct{}, s.group)
+			b.ResetTimer()
+			for range s.group {
+				group.Go(func() {
+					for range next {
+						if _, err := l.Append(e, nil); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			for range b.N {
+				next <- struct{}{}
+			}
+			close(next)
+			group.Wait()
+		})
+	}
+}
+
+func BenchmarkRawFdatasync(b *testing.B) {
+	for _, s := range shapes {
+		b.Run(fmt.Sprintf("%dKiB/group=%d", s.size>>10, s.group), func(b *testing.B) {
+			f, err := os.Create(filepath.Join(b.TempDir(), "raw"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			data := make([]byte, s.size*s.group)
+			b.SetBytes(int64(s.size))
+			b.ResetTimer()
+			for n := 0; n < b.N; n += s.group {
+				if _, err := f.Write(data[:s.size*min(s.group, b.N-n)]); err != nil {
+					b.Fatal(err)
+				}
+				if err := unix.Fdatasync(int(f.Fd())); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkOpen opens a backlog of 1 GiB in 128 generations.
+func BenchmarkOpen(b *testing.B) {
+	dir := memDir(b)
+	cfg := DefaultConfig()
+	cfg.MaxBytes = 4 << 30
+	l := mustOpenWith(b, dir, cfg, options{hook: quick})
+	e := entry(1, 100<<10)
+	for range 10 << 10 {
+		if _, err := l.Append(e, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	l.Close()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for b.Loop() {
+		l := mustOpen(b, dir, cfg)
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(int64(after.HeapAlloc)-int64(before.HeapAlloc)), "heap-bytes")
+		l.Close()
+	}
+}
