@@ -14,12 +14,16 @@ import (
 // memory only where they hold that much themselves.
 const groupBytes = 4 << 20
 
-// request is one caller's record on its way to disk.
+// MaxBatch bounds the data of one AppendBatch.
+const MaxBatch = groupBytes
+
+// request is one caller's records on their way to disk, all of them or none.
 type request struct {
-	entry      Entry
-	definition func() []byte
+	entries    []Entry
+	bytes      int // of data
+	definition func(sentinel.LayoutHash) []byte
 	losses     []sentinel.Loss // what the record declares: it may exceed the bounds
-	pos        Position
+	pos        Position        // of the first
 	err        error
 	done       bool
 	wake       chan bool // true: lead the next group; false: it is answered
@@ -44,13 +48,32 @@ func (r *request) answer(pos Position, err error) { r.pos, r.err, r.done = pos, 
 // file system and after Close. Appending works again by itself as soon as the
 // file system does.
 func (l *Log) Append(e Entry, definition func() []byte) (Position, error) {
-	switch {
-	case e.Kind == 0 || e.Kind >= firstControl || e.Kind == KindLosses:
-		return Position{}, sentinel.Errorf(sentinel.Invalid, "append record: kind %d is not for callers", e.Kind)
-	case len(e.Data) > MaxData:
-		return Position{}, sentinel.Errorf(sentinel.Invalid, "append record: %d bytes of data, at most %d fit", len(e.Data), MaxData)
+	return l.AppendBatch([]Entry{e}, func(sentinel.LayoutHash) []byte {
+		if definition == nil {
+			return nil
+		}
+		return definition()
+	})
+}
+
+// AppendBatch appends several records with one fsync, all of them or none, under
+// consecutive numbers of one epoch; it returns the name of the first. definition
+// yields the encoding of the layout with that hash. Everything else is as with
+// Append. The data of all together must not exceed MaxBatch.
+func (l *Log) AppendBatch(entries []Entry, definition func(sentinel.LayoutHash) []byte) (Position, error) {
+	r := &request{entries: entries, definition: definition}
+	for _, e := range entries {
+		switch {
+		case e.Kind == 0 || e.Kind >= firstControl || e.Kind == KindLosses:
+			return Position{}, sentinel.Errorf(sentinel.Invalid, "append record: kind %d is not for callers", e.Kind)
+		case len(e.Data) > MaxData:
+			return Position{}, sentinel.Errorf(sentinel.Invalid, "append record: %d bytes of data, at most %d fit", len(e.Data), MaxData)
+		}
+		r.bytes += len(e.Data)
 	}
-	r := &request{entry: e, definition: definition}
+	if len(entries) == 0 || r.bytes > MaxBatch {
+		return Position{}, sentinel.Errorf(sentinel.Invalid, "append records: %d with %d bytes of data, want at least one and at most %d bytes", len(entries), r.bytes, MaxBatch)
+	}
 	l.submit(r)
 	if r.err != nil {
 		return Position{}, fmt.Errorf("append record: %w", r.err)
@@ -97,8 +120,8 @@ func (l *Log) takeGroup() []*request {
 	l.queueMu.Lock()
 	defer l.queueMu.Unlock()
 	n, bytes := 0, 0
-	for n < len(l.queue) && (n == 0 || bytes+len(l.queue[n].entry.Data) <= groupBytes) {
-		bytes += len(l.queue[n].entry.Data)
+	for n < len(l.queue) && (n == 0 || bytes+l.queue[n].bytes <= groupBytes) {
+		bytes += l.queue[n].bytes
 		n++
 	}
 	group := l.queue[:n:n]
@@ -122,7 +145,7 @@ func (l *Log) commit(group []*request) {
 	left := unanswered(group)
 	answerAll(left, err)
 	l.mu.Lock()
-	l.stats.Failed += uint64(len(left))
+	l.stats.Failed += recordsOf(left)
 	l.mu.Unlock()
 }
 
@@ -144,7 +167,7 @@ func (l *Log) commitWithin(group []*request) error {
 				return sentinel.Errorf(sentinel.ResourceExhausted, "the log is full and nothing can be dropped: %w", err)
 			}
 		case noSpace(err) && l.cfg.OnFull == DropNewest:
-			left := uint64(len(unanswered(group)))
+			left := recordsOf(unanswered(group))
 			l.mu.Lock()
 			l.stats.Refused[sentinel.LossDiskFull] += left
 			l.mu.Unlock()
@@ -206,8 +229,10 @@ func (l *Log) attempt(group []*request) (int64, error) {
 		}
 	}
 	staged := l.stageRequests(w, left)
-	records += uint64(len(staged))
-	n := w.staged.bytes
+	for r := range staged {
+		records += uint64(len(r.entries))
+	}
+	n := w.staged.bytes()
 	if records == 0 {
 		return 0, nil
 	}
@@ -235,38 +260,49 @@ func (l *Log) attempt(group []*request) (int64, error) {
 	return n, nil
 }
 
-// stageRequests stages each request with the layout it needs and answers those
-// that cannot be.
+// stageRequests stages each request with the layouts it needs and answers those
+// that cannot be. It returns the first number of each that is staged.
 func (l *Log) stageRequests(w *writer, group []*request) map[*request]uint64 {
 	staged := make(map[*request]uint64, len(group))
 	room := l.cfg.MaxBytes - l.totalBytes()
 	for _, r := range group {
-		need := entryBytes(len(r.entry.Data))
-		var definition []byte
-		if define := r.entry.Layout != (sentinel.LayoutHash{}) && !w.holds(r.entry.Layout); define {
-			if r.definition != nil {
-				definition = r.definition()
-			}
-			if len(definition) == 0 || len(definition) > MaxData {
-				r.answer(Position{}, sentinel.Errorf(sentinel.Invalid, "layout %s has a definition of %d bytes, want 1 to %d", r.entry.Layout, len(definition), MaxData))
-				continue
-			}
-			need += entryBytes(len(definition))
-		}
-		if l.cfg.OnFull == DropNewest && w.staged.bytes+need > room && r.losses == nil {
-			r.answer(Position{}, sentinel.Errorf(sentinel.ResourceExhausted, "the log is full"))
+		before := w.mark()
+		first, err := l.stageRequest(w, r)
+		if err == nil && l.cfg.OnFull == DropNewest && w.staged.bytes() > room && r.losses == nil {
+			err = sentinel.Errorf(sentinel.ResourceExhausted, "the log is full")
 			l.mu.Lock()
-			l.stats.Refused[sentinel.LossBytes]++
+			l.stats.Refused[sentinel.LossBytes] += uint64(len(r.entries))
 			l.mu.Unlock()
+		}
+		if err != nil {
+			w.reset(before)
+			r.answer(Position{}, err)
 			continue
 		}
-		if definition != nil {
-			w.stage(frame{kind: kindDefinition, millis: r.entry.Time.UnixMilli(), layout: r.entry.Layout, payload: definition})
-		}
-		e := r.entry
-		staged[r] = w.stage(frame{kind: e.Kind, millis: e.Time.UnixMilli(), layout: e.Layout, payload: e.Data})
+		staged[r] = first
 	}
 	return staged
+}
+
+// stageRequest stages the records of one request and returns the first number.
+func (l *Log) stageRequest(w *writer, r *request) (first uint64, err error) {
+	for i, e := range r.entries {
+		if e.Layout != (sentinel.LayoutHash{}) && !w.holds(e.Layout) {
+			var definition []byte
+			if r.definition != nil {
+				definition = r.definition(e.Layout)
+			}
+			if len(definition) == 0 || len(definition) > MaxData {
+				return 0, sentinel.Errorf(sentinel.Invalid, "layout %s has a definition of %d bytes, want 1 to %d", e.Layout, len(definition), MaxData)
+			}
+			w.stage(frame{kind: kindDefinition, millis: e.Time.UnixMilli(), layout: e.Layout, payload: definition})
+		}
+		seq := w.stage(frame{kind: e.Kind, millis: e.Time.UnixMilli(), layout: e.Layout, payload: e.Data})
+		if i == 0 {
+			first = seq
+		}
+	}
+	return first, nil
 }
 
 // acknowledge lets readers see what the writer has committed.
@@ -278,7 +314,7 @@ func (l *Log) acknowledge(w *writer, records uint64, due []debt) {
 	if g.created.IsZero() {
 		g.created = now
 	}
-	g.bytes += s.bytes
+	g.bytes += s.bytes()
 	g.modified = now
 	g.acked = s.at.seq
 	// Readers hold the old list: it is replaced, not changed.
@@ -353,6 +389,13 @@ func unanswered(group []*request) []*request {
 		}
 	}
 	return left
+}
+
+func recordsOf(group []*request) (n uint64) {
+	for _, r := range group {
+		n += uint64(len(r.entries))
+	}
+	return n
 }
 
 func answerAll(group []*request, err error) {

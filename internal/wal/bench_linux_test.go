@@ -12,8 +12,7 @@ import (
 )
 
 // The two benchmarks go together: what the log adds to a write and an fdatasync
-// of the same bytes. Grouped: 128 records per fsync at best, in the log by 128
-// callers at the same time.
+// of the same bytes, single and 128 records at a time.
 var shapes = []struct{ size, group int }{{1 << 10, 1}, {20 << 10, 1}, {1 << 10, 128}, {20 << 10, 128}}
 
 func BenchmarkAppend(b *testing.B) {
@@ -24,33 +23,36 @@ func BenchmarkAppend(b *testing.B) {
 			e.Data = e.Data[:s.size]
 			b.SetBytes(int64(s.size))
 			b.ReportAllocs()
-			if s.group == 1 {
-				for b.Loop() {
-					if _, err := l.Append(e, nil); err != nil {
-						b.Fatal(err)
-					}
-				}
-				return
-			}
-			var group sync.WaitGroup
-			next := make(chan struct{}, s.group)
 			b.ResetTimer()
-			for range s.group {
-				group.Go(func() {
-					for range next {
-						if _, err := l.Append(e, nil); err != nil {
-							b.Error(err)
-						}
-					}
-				})
+			batch := make([]Entry, s.group)
+			for i := range batch {
+				batch[i] = e
 			}
-			for range b.N {
-				next <- struct{}{}
+			for n := 0; n < b.N; n += s.group {
+				if _, err := l.AppendBatch(batch[:min(s.group, b.N-n)], nil); err != nil {
+					b.Fatal(err)
+				}
 			}
-			close(next)
-			group.Wait()
 		})
 	}
+}
+
+// BenchmarkAppendCallers is the same with 128 callers at the same time.
+func BenchmarkAppendCallers(b *testing.B) {
+	l := mustOpen(b, b.TempDir(), DefaultConfig())
+	e := entry(1, 1<<10)
+	b.SetBytes(1 << 10)
+	var group sync.WaitGroup
+	for caller := range 128 {
+		group.Go(func() {
+			for n := caller; n < b.N; n += 128 {
+				if _, err := l.Append(e, nil); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 func BenchmarkRawFdatasync(b *testing.B) {

@@ -239,7 +239,8 @@ func (l *Log) Declare(losses ...sentinel.Loss) error {
 		}
 	}
 	for chunk := range slices.Chunk(losses, lossesPerRecord) {
-		r := &request{losses: chunk, entry: Entry{Kind: KindLosses, Time: l.now(), Data: encodeLosses(chunk)[0]}}
+		e := Entry{Kind: KindLosses, Time: l.now(), Data: encodeLosses(chunk)[0]}
+		r := &request{entries: []Entry{e}, bytes: len(e.Data), losses: chunk}
 		l.submit(r)
 		if r.err != nil {
 			return fmt.Errorf("declare losses: %w", r.err)

@@ -88,7 +88,7 @@ func FuzzSegment(f *testing.F) {
 			if at+int64(fr.size()) != s.off {
 				t.Fatalf("frame at %d of %d bytes, then %d", at, fr.size(), s.off)
 			}
-			sizes += entryBytes(len(fr.payload))
+			sizes += int64(fr.size()) + binary.MaxVarintLen64
 			if found < 2 && bytes.Equal(appendFrame(nil, fr), want[found]) {
 				found++
 			}

@@ -35,13 +35,19 @@ type position struct {
 	off     int64  // how much is in it
 }
 
-// staged is a group of entries that one write and one fsync make durable.
+// staged is a group of frames: one entry, made durable by one write and one fsync.
 type staged struct {
-	batch   tidwall.Batch
-	scratch []byte
+	frames  []byte
 	at      position
-	bytes   int64
 	defined []sentinel.LayoutHash
+}
+
+// bytes returns what the group takes on disk.
+func (s *staged) bytes() int64 {
+	if len(s.frames) == 0 {
+		return 0
+	}
+	return int64(len(s.frames) + len(binary.AppendUvarint(nil, uint64(len(s.frames)))))
 }
 
 // openWriter makes the folder of a fresh generation. Nothing of it is durable
@@ -60,9 +66,24 @@ func openWriter(d disk, g *generation, segmentBytes int64) (*writer, error) {
 
 // begin starts an empty group.
 func (w *writer) begin() {
+	w.staged.frames = w.staged.frames[:0]
+	w.staged.at, w.staged.defined = w.at, nil
+}
+
+// staging is a point in a group to go back to.
+type staging struct {
+	bytes, defined int
+	seq            uint64
+}
+
+func (w *writer) mark() staging {
+	return staging{len(w.staged.frames), len(w.staged.defined), w.staged.at.seq}
+}
+
+// reset takes out of the group what was staged since the mark.
+func (w *writer) reset(m staging) {
 	s := &w.staged
-	s.batch.Clear()
-	s.at, s.bytes, s.defined = w.at, 0, nil
+	s.frames, s.defined, s.at.seq = s.frames[:m.bytes], s.defined[:m.defined], m.seq
 }
 
 // holds reports whether the generation, or the group, defines the layout.
@@ -89,19 +110,8 @@ func (w *writer) stage(f frame) uint64 {
 	if f.kind == kindDefinition {
 		s.defined = append(s.defined, f.layout)
 	}
-	s.scratch = appendFrame(s.scratch[:0], f)
-	s.at.index++
-	s.batch.Write(s.at.index, s.scratch)
-	n := entryBytes(len(f.payload))
-	s.bytes += n
-	s.at.off += n
+	s.frames = appendFrame(s.frames, f)
 	return f.seq
-}
-
-// entryBytes returns what a frame with that much payload takes on disk.
-func entryBytes(payload int) int64 {
-	n := headerBytes + payload
-	return int64(n + len(binary.AppendUvarint(nil, uint64(n))))
 }
 
 // commit makes the group durable: its bytes, and the names of the file and the
@@ -116,7 +126,10 @@ func (w *writer) commit() error {
 			return err
 		}
 	}
-	if err := w.disk.do("write", w.g.dir, func() error { return w.log.WriteBatch(&s.batch) }); err != nil {
+	s.at.index++
+	s.at.off += s.bytes()
+	err := w.disk.do("write", w.g.dir, func() error { return w.log.Write(s.at.index, s.frames) })
+	if err != nil {
 		return err
 	}
 	path := filepath.Join(w.g.dir, segmentName(s.at.segment))
@@ -146,8 +159,8 @@ func (w *writer) roll() error {
 	if w.at.off < w.segmentBytes {
 		return nil
 	}
-	if cap(w.staged.scratch) > int(w.segmentBytes) || w.staged.bytes > w.segmentBytes {
-		w.staged = staged{} // a large group was an exception
+	if big := cap(w.staged.frames); int64(big) > w.segmentBytes && len(w.staged.frames) < big/4 {
+		w.staged.frames = nil // large groups have become rare
 	}
 	err := w.close()
 	w.at.segment, w.at.off = w.at.index+1, 0
