@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,7 +84,10 @@ func BenchmarkOpen(b *testing.B) {
 	dir := memDir(b)
 	cfg := DefaultConfig()
 	cfg.MaxBytes = 4 << 30
-	l := mustOpenWith(b, dir, cfg, options{hook: quick})
+	l, err := open(dir, cfg, nil, options{now: time.Now, hook: quick})
+	if err != nil {
+		b.Fatal(err)
+	}
 	e := entry(1, 100<<10)
 	for range 10 << 10 {
 		if _, err := l.Append(e, nil); err != nil {
@@ -95,7 +99,10 @@ func BenchmarkOpen(b *testing.B) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for b.Loop() {
-		l := mustOpen(b, dir, cfg)
+		l, err := Open(dir, cfg, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		b.ReportMetric(float64(int64(after.HeapAlloc)-int64(before.HeapAlloc)), "heap-bytes")
