@@ -135,3 +135,23 @@ func TestRanges(t *testing.T) {
 		t.Fatal("covers or contains")
 	}
 }
+
+// A search reads each place a few times at most, whatever a damaged file says:
+// headers that promise long payloads must not make it read those over and over.
+func TestP2SearchIsOnePass(t *testing.T) {
+	fake := appendFrame(nil, frame{kind: KindCycle, epoch: 7, seq: 1, payload: make([]byte, 200<<10)})[:headerBytes]
+	fake[40] ^= 1
+	data := bytes.Repeat(fake, (256<<10)/headerBytes)
+	read := 0
+	s := &scanner{epoch: 7, limit: int64(len(data)), read: func(b []byte, off int64) (int, error) {
+		n, err := bytes.NewReader(data).ReadAt(b, off)
+		read += n
+		return n, err
+	}}
+	if _, _, err := s.next(); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if read > 4*len(data) {
+		t.Fatalf("%d bytes read to search %d", read, len(data))
+	}
+}
