@@ -53,10 +53,11 @@ func (l *Log) Append(e Entry, definition func() []byte) (Position, error) {
 	})
 }
 
-// AppendBatch appends several records with one fsync, all of them or none, under
-// consecutive numbers of one epoch; it returns the name of the first. definition
-// yields the encoding of the layout with that hash. Everything else is as with
-// Append. The data of all together must not exceed MaxBatch.
+// AppendBatch appends several records with one fsync, under consecutive numbers
+// of one epoch, and returns the name of the first. All are acknowledged or none;
+// a process that is killed meanwhile may leave the first few. definition yields
+// the encoding of the layout with that hash. Everything else is as with Append.
+// The data of all together must not exceed MaxBatch.
 func (l *Log) AppendBatch(entries []Entry, definition func(sentinel.LayoutHash) []byte) (Position, error) {
 	r := &request{entries: entries, definition: definition}
 	for _, e := range entries {
