@@ -1,25 +1,29 @@
 package wal
 
 import (
-	"errors"
 	"fmt"
-	"time"
+	"runtime"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
-// groupBytes bounds what callers at the same time share one fsync for: enough
-// to hide its cost, little enough to hold in memory.
-const groupBytes = 256 << 10
+// groupBytes bounds what callers at the same time share one fsync for. It takes
+// memory only where they hold that much themselves.
+const groupBytes = 4 << 20
 
-// request is one caller's record on its way to disk.
+// MaxBatch bounds the data of one AppendBatch.
+const MaxBatch = groupBytes
+
+// request is one caller's records on their way to disk, all of them or none.
 type request struct {
-	entry      Entry
-	definition func() []byte
+	entries    []Entry
+	bytes      int // of data
+	definition func(sentinel.LayoutHash) []byte
 	losses     []sentinel.Loss // what the record declares: it may exceed the bounds
-	pos        Position
+	pos        Position        // of the first
 	err        error
 	done       bool
+	wake       chan bool // true: lead the next group; false: it is answered
 }
 
 func (r *request) answer(pos Position, err error) { r.pos, r.err, r.done = pos, err, true }
@@ -41,13 +45,33 @@ func (r *request) answer(pos Position, err error) { r.pos, r.err, r.done = pos, 
 // file system and after Close. Appending works again by itself as soon as the
 // file system does.
 func (l *Log) Append(e Entry, definition func() []byte) (Position, error) {
-	switch {
-	case e.Kind == 0 || e.Kind >= firstControl || e.Kind == KindLosses:
-		return Position{}, sentinel.Errorf(sentinel.Invalid, "append record: kind %d is not for callers", e.Kind)
-	case len(e.Data) > MaxData:
-		return Position{}, sentinel.Errorf(sentinel.Invalid, "append record: %d bytes of data, at most %d fit", len(e.Data), MaxData)
+	return l.AppendBatch([]Entry{e}, func(sentinel.LayoutHash) []byte {
+		if definition == nil {
+			return nil
+		}
+		return definition()
+	})
+}
+
+// AppendBatch appends several records with one fsync, under consecutive numbers
+// of one epoch, and returns the name of the first. All are acknowledged or none;
+// a process that is killed meanwhile may leave the first few. definition yields
+// the encoding of the layout with that hash. Everything else is as with Append.
+// The data of all together must not exceed MaxBatch.
+func (l *Log) AppendBatch(entries []Entry, definition func(sentinel.LayoutHash) []byte) (Position, error) {
+	r := &request{entries: entries, definition: definition}
+	for _, e := range entries {
+		switch {
+		case e.Kind == 0 || e.Kind >= firstControl || e.Kind == KindLosses:
+			return Position{}, sentinel.Errorf(sentinel.Invalid, "append record: kind %d is not for callers", e.Kind)
+		case len(e.Data) > MaxData:
+			return Position{}, sentinel.Errorf(sentinel.Invalid, "append record: %d bytes of data, at most %d fit", len(e.Data), MaxData)
+		}
+		r.bytes += len(e.Data)
 	}
-	r := &request{entry: e, definition: definition}
+	if len(entries) == 0 || r.bytes > MaxBatch {
+		return Position{}, sentinel.Errorf(sentinel.Invalid, "append records: %d with %d bytes of data, want at least one and at most %d bytes", len(entries), r.bytes, MaxBatch)
+	}
 	l.submit(r)
 	if r.err != nil {
 		return Position{}, fmt.Errorf("append record: %w", r.err)
@@ -55,16 +79,37 @@ func (l *Log) Append(e Entry, definition func() []byte) (Position, error) {
 	return r.pos, nil
 }
 
-// submit hands r over and returns when it is answered. Whoever gets commitMu
-// first commits for all who wait; there is no goroutine to stop.
+// submit hands r over and returns when it is answered. Who finds nobody at work
+// leads: it commits what waits, its own request among it, and hands the lead to
+// the first of those that came meanwhile. There is no goroutine to stop.
 func (l *Log) submit(r *request) {
+	r.wake = make(chan bool, 1)
 	l.queueMu.Lock()
 	l.queue = append(l.queue, r)
+	lead := !l.leading
+	l.leading = true
+	crowd := l.crowd
 	l.queueMu.Unlock()
+	if !lead && !<-r.wake {
+		return
+	}
+	if crowd {
+		runtime.Gosched() // those of the last group are about to come back
+	}
 	l.commitMu.Lock()
-	defer l.commitMu.Unlock()
-	for !r.done {
-		l.commit(l.takeGroup())
+	group := l.takeGroup()
+	l.commit(group)
+	l.commitMu.Unlock()
+	for _, other := range group {
+		if other != r {
+			other.wake <- false
+		}
+	}
+	l.queueMu.Lock()
+	defer l.queueMu.Unlock()
+	l.crowd = len(group) > 1
+	if l.leading = len(l.queue) > 0; l.leading {
+		l.queue[0].wake <- true
 	}
 }
 
@@ -73,8 +118,8 @@ func (l *Log) takeGroup() []*request {
 	l.queueMu.Lock()
 	defer l.queueMu.Unlock()
 	n, bytes := 0, 0
-	for n < len(l.queue) && (n == 0 || bytes+len(l.queue[n].entry.Data) <= groupBytes) {
-		bytes += len(l.queue[n].entry.Data)
+	for n < len(l.queue) && (n == 0 || bytes+l.queue[n].bytes <= groupBytes) {
+		bytes += l.queue[n].bytes
 		n++
 	}
 	group := l.queue[:n:n]
@@ -83,269 +128,3 @@ func (l *Log) takeGroup() []*request {
 	}
 	return group
 }
-
-// commit answers every request of the group. commitMu is held.
-func (l *Log) commit(group []*request) {
-	if l.isClosed() {
-		answerAll(group, errClosed("commit"))
-		return
-	}
-	l.enforceAge()
-	err := l.commitWithin(group)
-	if err == nil {
-		return
-	}
-	left := unanswered(group)
-	answerAll(left, err)
-	l.mu.Lock()
-	l.stats.Failed += uint64(len(left))
-	l.mu.Unlock()
-}
-
-// commitWithin makes the group durable, and room for it where the policy says
-// so. An error is the answer to the requests that have none yet.
-func (l *Log) commitWithin(group []*request) error {
-	retried, freed := false, int64(0)
-	for {
-		n, err := l.attempt(group)
-		var full *fullError
-		switch {
-		case err == nil:
-			l.brake = brake{}
-			if len(unanswered(group)) == 0 {
-				return nil
-			}
-		case errors.As(err, &full):
-			if _, err := l.dropOldest(sentinel.LossBytes); err != nil {
-				return sentinel.Errorf(sentinel.ResourceExhausted, "the log is full and nothing can be dropped: %w", err)
-			}
-		case noSpace(err) && l.cfg.OnFull == DropNewest:
-			left := uint64(len(unanswered(group)))
-			l.mu.Lock()
-			l.stats.Refused[sentinel.LossDiskFull] += left
-			l.mu.Unlock()
-			return sentinel.Errorf(sentinel.ResourceExhausted, "the file system is full: %w", err)
-		case noSpace(err):
-			// What is freed may be eaten by somebody else at once. So no more is
-			// dropped than ought to help, and then not again for a while.
-			if freed > 4*n+64<<10 {
-				l.brake.pull(l.now())
-			}
-			if l.brake.holds(l.now()) {
-				return sentinel.Errorf(sentinel.ResourceExhausted, "the file system is full and dropping did not help: %w", err)
-			}
-			bytes, derr := l.dropOldest(sentinel.LossDiskFull)
-			if derr != nil {
-				return sentinel.Errorf(sentinel.ResourceExhausted, "the file system is full and nothing can be dropped: %w", err)
-			}
-			freed += bytes
-		case sentinel.CodeOf(err) != sentinel.Unknown:
-			return err
-		case retried:
-			return sentinel.Errorf(sentinel.Unavailable, "write log: %w", err)
-		default:
-			retried = true // a fresh generation, once
-			l.log.Warn("an error sealed the log's generation; trying a fresh one", "error", err)
-		}
-	}
-}
-
-// fullError says that the group does not fit under MaxBytes.
-type fullError struct{}
-
-func (*fullError) Error() string { return "no room under max_bytes" }
-
-// attempt commits what is unanswered of the group, the declarations that are due
-// and, in a fresh generation, the ends of earlier ones. It returns the bytes it
-// tried to write. After an error of the file system the generation is sealed.
-func (l *Log) attempt(group []*request) (int64, error) {
-	left := unanswered(group)
-	due := l.dueDebts()
-	if len(left) == 0 && len(due) == 0 {
-		return 0, nil
-	}
-	if l.active == nil {
-		if err := l.openGeneration(); err != nil {
-			return 0, err
-		}
-	}
-	w := l.active
-	w.begin()
-	if w.fresh && len(l.pendingSeals) > 0 {
-		w.stage(frame{kind: kindSeals, millis: l.now().UnixMilli(), payload: encodeSeals(l.pendingSeals)})
-	}
-	records := uint64(0)
-	for _, d := range due {
-		for _, payload := range encodeLosses(d.losses) {
-			w.stage(frame{kind: KindLosses, millis: l.now().UnixMilli(), payload: payload})
-			records++
-		}
-	}
-	staged := l.stageRequests(w, left)
-	records += uint64(len(staged))
-	n := w.staged.bytes
-	if records == 0 {
-		return 0, nil
-	}
-	if l.totalBytes()+n > l.cfg.MaxBytes && l.cfg.OnFull == DropOldest {
-		switch {
-		case n > l.cfg.MaxBytes && len(left) > 1:
-			return l.attempt(left[:1])
-		case n > l.cfg.MaxBytes:
-			return n, sentinel.Errorf(sentinel.Invalid, "%d bytes are more than the whole log may hold", n)
-		}
-		return n, &fullError{}
-	}
-	if err := w.commit(); err != nil {
-		l.seal()
-		return n, err
-	}
-	l.acknowledge(w, records, due)
-	for r, seq := range staged {
-		r.answer(Position{w.g.epoch, seq}, nil)
-		l.settleDeclared(r.losses)
-	}
-	if w.g.bytes >= l.cfg.GenerationBytes || l.now().Sub(w.g.created) > l.cfg.MaxAge/16 {
-		l.seal()
-	}
-	return n, nil
-}
-
-// stageRequests stages each request with the layout it needs and answers those
-// that cannot be.
-func (l *Log) stageRequests(w *writer, group []*request) map[*request]uint64 {
-	staged := make(map[*request]uint64, len(group))
-	room := l.cfg.MaxBytes - l.totalBytes()
-	for _, r := range group {
-		need := entryBytes(len(r.entry.Data))
-		var definition []byte
-		if define := r.entry.Layout != (sentinel.LayoutHash{}) && !w.holds(r.entry.Layout); define {
-			if r.definition != nil {
-				definition = r.definition()
-			}
-			if len(definition) == 0 || len(definition) > MaxData {
-				r.answer(Position{}, sentinel.Errorf(sentinel.Invalid, "layout %s has a definition of %d bytes, want 1 to %d", r.entry.Layout, len(definition), MaxData))
-				continue
-			}
-			need += entryBytes(len(definition))
-		}
-		if l.cfg.OnFull == DropNewest && w.staged.bytes+need > room && r.losses == nil {
-			r.answer(Position{}, sentinel.Errorf(sentinel.ResourceExhausted, "the log is full"))
-			l.mu.Lock()
-			l.stats.Refused[sentinel.LossBytes]++
-			l.mu.Unlock()
-			continue
-		}
-		if definition != nil {
-			w.stage(frame{kind: kindDefinition, millis: r.entry.Time.UnixMilli(), layout: r.entry.Layout, payload: definition})
-		}
-		e := r.entry
-		staged[r] = w.stage(frame{kind: e.Kind, millis: e.Time.UnixMilli(), layout: e.Layout, payload: e.Data})
-	}
-	return staged
-}
-
-// acknowledge lets readers see what the writer has committed.
-func (l *Log) acknowledge(w *writer, records uint64, due []debt) {
-	l.pendingSeals = nil
-	l.mu.Lock()
-	g, s := w.g, &w.staged
-	now := l.now()
-	if g.created.IsZero() {
-		g.created = now
-	}
-	g.bytes += s.bytes
-	g.modified = now
-	g.acked = s.at.seq
-	g.extents = append(g.extents[:max(0, len(g.extents)-1):max(0, len(g.extents)-1)], s.extents...)
-	g.extents = append(g.extents, extent{s.at.segment, s.at.off})
-	l.stats.Appended += records
-	l.debts = l.debts[len(due):]
-	l.wake()
-	l.mu.Unlock()
-	for _, d := range due {
-		l.settleDebt(d)
-	}
-}
-
-// openGeneration starts a fresh generation under a fresh epoch.
-func (l *Log) openGeneration() error {
-	l.ordinal++
-	g := &generation{ordinal: l.ordinal, epoch: sentinel.NewEpoch(), own: true, modified: l.now()}
-	g.dir = l.path(genName(g.ordinal, g.epoch))
-	w, err := openWriter(l.disk, g, l.cfg.SegmentBytes)
-	if err != nil {
-		l.disk.removeAll(g.dir) // nothing can be in it
-		return err
-	}
-	if l.pendingSeals != nil {
-		g.seals = l.pendingSeals[:len(l.pendingSeals):len(l.pendingSeals)]
-	}
-	l.active = w
-	l.mu.Lock()
-	l.gens = append(l.gens, g)
-	l.mu.Unlock()
-	return nil
-}
-
-// seal ends the current generation, whatever state it is in: nothing is ever
-// appended to it again, and it ends at its last acknowledged record.
-func (l *Log) seal() {
-	w := l.active
-	if w == nil {
-		return
-	}
-	l.active = nil
-	w.close()
-	g := w.g
-	l.mu.Lock()
-	g.sealed, g.end, g.endKnown = true, g.acked, true
-	settled := g.isSettled()
-	l.wake()
-	l.mu.Unlock()
-	switch {
-	case g.acked == 0: // what it said about others is still pending
-		l.closeReaders(g)
-		err := l.discard(g)
-		l.forget(g)
-		if err == nil {
-			return
-		}
-	case settled && l.free(g) == nil:
-		return
-	}
-	l.pendingSeals = append(l.pendingSeals, seal{g.epoch, g.acked})
-	if err := l.saveMark(g, false); err != nil {
-		l.log.Debug("save the end of a generation; the next one names it too", "epoch", g.epoch, "error", err)
-	}
-}
-
-func unanswered(group []*request) []*request {
-	var left []*request
-	for _, r := range group {
-		if !r.done {
-			left = append(left, r)
-		}
-	}
-	return left
-}
-
-func answerAll(group []*request, err error) {
-	for _, r := range group {
-		r.answer(Position{}, err)
-	}
-}
-
-// brake keeps a full file system from costing the whole log: after drops that
-// did not help it holds for a minute, then for twice as long each time.
-type brake struct {
-	until time.Time
-	pause time.Duration
-}
-
-func (b *brake) pull(now time.Time) {
-	b.pause = min(max(time.Minute, 2*b.pause), time.Hour)
-	b.until = now.Add(b.pause)
-}
-
-func (b *brake) holds(now time.Time) bool { return now.Before(b.until) }

@@ -67,7 +67,7 @@ func TestAppendAndRead(t *testing.T) {
 	}
 }
 
-// The readers' limits rest on knowing where the library closes a file.
+// The readers' limits rest on knowing what the library has written to which file.
 func TestExtentsMatchFiles(t *testing.T) {
 	dir := t.TempDir()
 	cfg := small()

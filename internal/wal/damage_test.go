@@ -39,6 +39,7 @@ type sampleFrame struct {
 	seq        uint64
 	start, end int64 // with the entry's length in front
 	frameStart int64
+	entry      span
 }
 
 func makeSample(t *testing.T, records int) *sample {
@@ -69,7 +70,7 @@ func makeSample(t *testing.T, records int) *sample {
 			if err != nil {
 				break
 			}
-			f.frames = append(f.frames, sampleFrame{fr.seq, start, sc.off, at})
+			f.frames = append(f.frames, sampleFrame{fr.seq, start, sc.off, at, sc.cur})
 		}
 		s.files = append(s.files, f)
 	}
@@ -152,6 +153,9 @@ func TestP2TruncationAtEveryByte(t *testing.T) {
 			lost := map[uint64]bool{}
 			damaged := int64(0)
 			for _, fr := range f.frames {
+				if fr.end == int64(size) && fr.entry.end > fr.end { // between two frames of an entry
+					damaged = fr.entry.frames - fr.entry.start
+				}
 				if fr.end <= int64(size) {
 					continue
 				}

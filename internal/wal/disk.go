@@ -2,6 +2,7 @@ package wal
 
 import (
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -154,13 +155,22 @@ func (d disk) readAt(f *os.File, b []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// createLog starts an entry log in an empty folder.
-func (d disk) createLog(dir string, segmentBytes int64) (log *tidwall.Log, err error) {
+// createLog makes the file that starts with the entry first, which must be the
+// next one of the log in dir, and opens the log to append to it.
+func (d disk) createLog(dir string, first uint64) (log *tidwall.Log, err error) {
 	err = d.do("create", dir, func() error {
+		f, err := os.OpenFile(filepath.Join(dir, segmentName(first)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
 		log, err = tidwall.Open(dir, &tidwall.Options{
-			NoSync:           true, // synced by us, once for a group
-			SegmentSize:      int(segmentBytes),
+			NoSync:           true,          // synced by us, once for a group
+			SegmentSize:      math.MaxInt64, // a new file is our business
 			SegmentCacheSize: 1,
+			AllowEmpty:       true,
 			DirPerms:         folderMode,
 			FilePerms:        fileMode,
 		})

@@ -88,7 +88,7 @@ func FuzzSegment(f *testing.F) {
 			if at+int64(fr.size()) != s.off {
 				t.Fatalf("frame at %d of %d bytes, then %d", at, fr.size(), s.off)
 			}
-			sizes += entryBytes(len(fr.payload))
+			sizes += int64(fr.size()) + binary.MaxVarintLen64
 			if found < 2 && bytes.Equal(appendFrame(nil, fr), want[found]) {
 				found++
 			}
@@ -133,5 +133,25 @@ func TestRanges(t *testing.T) {
 	}
 	if s.covers(4) || !s.covers(3) || !s.covers(0) || s.contains(4) || !s.contains(20) {
 		t.Fatal("covers or contains")
+	}
+}
+
+// A search reads each place a few times at most, whatever a damaged file says:
+// headers that promise long payloads must not make it read those over and over.
+func TestP2SearchIsOnePass(t *testing.T) {
+	fake := appendFrame(nil, frame{kind: KindCycle, epoch: 7, seq: 1, payload: make([]byte, 200<<10)})[:headerBytes]
+	fake[40] ^= 1
+	data := bytes.Repeat(fake, (256<<10)/headerBytes)
+	read := 0
+	s := &scanner{epoch: 7, limit: int64(len(data)), read: func(b []byte, off int64) (int, error) {
+		n, err := bytes.NewReader(data).ReadAt(b, off)
+		read += n
+		return n, err
+	}}
+	if _, _, err := s.next(); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if read > 4*len(data) {
+		t.Fatalf("%d bytes read to search %d", read, len(data))
 	}
 }

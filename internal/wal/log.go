@@ -50,6 +50,8 @@ type Log struct {
 
 	queueMu sync.Mutex
 	queue   []*request
+	leading bool // somebody is committing, and will take what is queued
+	crowd   bool // the last group had more than one request
 
 	// commitMu is held by whoever changes what is on disk. It is taken before
 	// mu, and never while a reader's own lock is held.

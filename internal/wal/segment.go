@@ -16,13 +16,14 @@ const (
 )
 
 // scanner reads the frames of one segment file in order and steps over damage.
-// An entry is a uvarint, the frame's length, and the frame; the length is only
+// An entry is a uvarint, its length, and one or more frames; the length is only
 // compared, since a frame says itself where it ends.
 type scanner struct {
 	read   func(b []byte, off int64) (int, error)
 	epoch  sentinel.Epoch
 	off    int64 // where the next entry starts
 	limit  int64 // what lies behind it is not looked at
+	cur    span  // the entry that off lies in or behind
 	damage func(off, length int64, what string)
 	// An unreadable block is given up after patience tries. next returns the error
 	// of each, so that the caller can wait for a fault to pass; hasty tries again
@@ -35,24 +36,72 @@ type scanner struct {
 	bufAt int64
 }
 
+// span is an entry: where its length stands, where its frames start and end.
+type span struct{ start, frames, end int64 }
+
 // next returns the next valid frame and its offset, or io.EOF at the limit;
 // after the limit has grown it goes on. The payload holds until the next call.
 func (s *scanner) next() (frame, int64, error) {
 	if s.off >= s.limit {
+		if s.cur.end > s.limit {
+			s.wrongLength()
+			s.cur.end = s.off
+		}
 		return frame{}, 0, io.EOF
 	}
-	f, at, n, wrong, err := s.entry(s.off)
+	// Inside an entry, or behind one whose length is damaged, frame follows frame.
+	f, n, wrong, err := s.frameAt(s.off)
+	if err == nil && wrong == "" {
+		if at := s.off; s.cur.end > at && s.cur.end < at+int64(n) {
+			s.wrongLength()
+		}
+		s.cur.end = max(s.cur.end, s.off+int64(n))
+		return s.found(f, s.off, n)
+	}
 	if err != nil {
 		return frame{}, 0, err
 	}
-	if wrong == "" {
-		s.off = at + int64(n)
-		return f, at, nil
+	inside := wrong
+	entry, err := s.entryAt(s.off)
+	if err != nil {
+		return frame{}, 0, err
 	}
+	if entry.frames > 0 {
+		if f, n, wrong, err = s.frameAt(entry.frames); err != nil {
+			return frame{}, 0, err
+		}
+		if wrong == "" {
+			if s.cur.end > s.off {
+				s.wrongLength()
+			}
+			s.cur = entry
+			if s.cur.end < entry.frames+int64(n) {
+				s.wrongLength()
+				s.cur.end = entry.frames + int64(n)
+			}
+			return s.found(f, entry.frames, n)
+		}
+	}
+	if s.cur.end > s.off {
+		wrong = inside // the damaged frame is one inside the entry
+	} else if entry.frames > 0 {
+		s.cur = entry
+	}
+	return s.resume(wrong)
+}
+
+// found moves behind a frame.
+func (s *scanner) found(f frame, at int64, n int) (frame, int64, error) {
+	s.off = at + int64(n)
+	return f, at, nil
+}
+
+// resume goes on behind damage that starts at off, with the next frame.
+func (s *scanner) resume(wrong string) (frame, int64, error) {
 	start := s.off
-	f, at, n, err = s.search(start)
+	_, at, n, err := s.search(start)
 	if err == io.EOF {
-		s.off = s.limit
+		s.off, s.cur.end = s.limit, 0
 		if start < s.limit {
 			s.report(start, s.limit-start, wrong+", and no whole frame behind it")
 		}
@@ -61,52 +110,69 @@ func (s *scanner) next() (frame, int64, error) {
 	if err != nil {
 		return frame{}, 0, err
 	}
-	// The length in front of the found frame is damage only where it is wrong.
 	sound := at
-	prefix := binary.AppendUvarint(nil, uint64(n))
-	if p := at - int64(len(prefix)); p >= start {
-		b, err := s.peek(p, len(prefix))
+	if at >= s.cur.end || at+int64(n) > s.cur.end {
+		entry, err := s.entryAround(at, n, start)
 		if err != nil {
 			return frame{}, 0, err
 		}
-		if bytes.Equal(b, prefix) {
-			sound = p
-		}
-		// Looking there may have moved the window away from the payload.
-		var changed string
-		if f, n, changed, err = s.frameAt(at); err != nil || changed != "" {
-			return frame{}, 0, errors.Join(err, errors.New("frame changed while it was read"))
-		}
+		sound, s.cur = entry.start, entry
+	}
+	// Looking around may have moved the window away from the payload.
+	f, n, changed, err := s.frameAt(at)
+	if err != nil || changed != "" {
+		return frame{}, 0, errors.Join(err, errors.New("frame changed while it was read"))
 	}
 	if sound > start {
 		s.report(start, sound-start, wrong)
 	}
-	s.off = at + int64(n)
-	return f, at, nil
+	return s.found(f, at, n)
+}
+
+// entryAround returns the entry whose first frame, of n bytes, is at offset at:
+// its length is damage only where it is wrong. Nothing before start counts.
+func (s *scanner) entryAround(at int64, n int, start int64) (span, error) {
+	// The entry before says where this one starts; without it, the longest length.
+	for _, from := range append([]int64{s.cur.end}, at-4, at-3, at-2, at-1) {
+		if from < start || from >= at {
+			continue
+		}
+		entry, err := s.entryAt(from)
+		if err != nil {
+			return span{}, err
+		}
+		if entry.frames == at && entry.end >= at+int64(n) && entry.end <= s.limit {
+			return entry, nil
+		}
+	}
+	return span{at, at, at + int64(n)}, nil
+}
+
+// entryAt reads the length of the entry at off; without one, frames is 0.
+func (s *scanner) entryAt(off int64) (span, error) {
+	b, err := s.peek(off, binary.MaxVarintLen64)
+	if err != nil {
+		return span{}, err
+	}
+	length, k := binary.Uvarint(b)
+	if k <= 0 || length > 1<<40 {
+		return span{}, nil
+	}
+	return span{off, off + int64(k), off + int64(k) + int64(length)}, nil
+}
+
+// wrongLength reports the length of the current entry as damage.
+func (s *scanner) wrongLength() {
+	if n := s.cur.frames - s.cur.start; n > 0 {
+		s.report(s.cur.start, n, "entry length differs")
+	}
+	s.cur.start = s.cur.frames // once
 }
 
 func (s *scanner) report(off, length int64, what string) {
 	if s.damage != nil {
 		s.damage(off, length, what)
 	}
-}
-
-// entry reads the entry at off: a length and a frame of that length.
-func (s *scanner) entry(off int64) (f frame, at int64, n int, wrong string, err error) {
-	b, err := s.peek(off, binary.MaxVarintLen64)
-	if err != nil {
-		return f, 0, 0, "", err
-	}
-	length, k := binary.Uvarint(b)
-	if k <= 0 {
-		return f, 0, 0, "no entry length", nil
-	}
-	at = off + int64(k)
-	f, n, wrong, err = s.frameAt(at)
-	if err == nil && wrong == "" && uint64(n) != length {
-		wrong = "entry length differs"
-	}
-	return f, at, n, wrong, err
 }
 
 // frameAt reads the frame that starts at offset at.

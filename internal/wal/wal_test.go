@@ -173,7 +173,7 @@ func abandon(l *Log) {
 	for _, g := range gens {
 		l.closeReaders(g)
 	}
-	if l.active != nil {
+	if l.active != nil && l.active.log != nil {
 		l.active.log.Close()
 	}
 	l.lock.Close()

@@ -100,7 +100,7 @@ func (w *walk) open() error {
 	}
 	w.file = f
 	w.scan.off, w.scan.limit, w.scan.strikes, w.scan.givenUp = 0, at.limit, 0, nil
-	w.scan.buf, w.scan.bufAt = w.scan.buf[:0], 0
+	w.scan.cur, w.scan.buf, w.scan.bufAt = span{}, w.scan.buf[:0], 0
 	return nil
 }
 

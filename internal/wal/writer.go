@@ -10,10 +10,15 @@ import (
 
 // writer appends to one generation. It is used once: after any error the
 // generation is sealed and another one takes over.
+//
+// The library would start a new file in the middle of a group, with an fsync of
+// its own. So it is told that files have no end, and the writer starts them,
+// between groups: it closes the library's log, makes the next file and opens the
+// log again, which finds an empty file at its end and reads nothing.
 type writer struct {
 	g            *generation
 	disk         disk
-	log          *tidwall.Log
+	log          *tidwall.Log // nil while no file is open
 	segmentBytes int64
 
 	at      position // behind the last acknowledged entry
@@ -22,8 +27,7 @@ type writer struct {
 	staged  staged
 }
 
-// position is where the next entry goes. The library closes a file as soon as it
-// has reached the segment size, so this is known without asking it.
+// position is where the next entry goes.
 type position struct {
 	index   uint64 // the last entry
 	seq     uint64 // the last record
@@ -31,28 +35,29 @@ type position struct {
 	off     int64  // how much is in it
 }
 
-// staged is a group of entries that one write and one fsync make durable.
+// staged is a group of frames: one entry, made durable by one write and one fsync.
 type staged struct {
-	batch   tidwall.Batch
-	scratch []byte
+	frames  []byte
 	at      position
-	bytes   int64
-	extents []extent // of files that the group fills up
 	defined []sentinel.LayoutHash
 }
 
-// openWriter makes the folder of a fresh generation and an empty log in it.
-// Nothing of it is durable before the first commit.
+// bytes returns what the group takes on disk.
+func (s *staged) bytes() int64 {
+	if len(s.frames) == 0 {
+		return 0
+	}
+	return int64(len(s.frames) + len(binary.AppendUvarint(nil, uint64(len(s.frames)))))
+}
+
+// openWriter makes the folder of a fresh generation. Nothing of it is durable
+// before the first commit.
 func openWriter(d disk, g *generation, segmentBytes int64) (*writer, error) {
 	if err := d.mkdir(g.dir); err != nil {
 		return nil, err
 	}
-	log, err := d.createLog(g.dir, segmentBytes)
-	if err != nil {
-		return nil, err
-	}
 	w := &writer{
-		g: g, disk: d, log: log, segmentBytes: segmentBytes, fresh: true,
+		g: g, disk: d, segmentBytes: segmentBytes, fresh: true,
 		at:      position{segment: 1},
 		defined: map[sentinel.LayoutHash]struct{}{},
 	}
@@ -61,12 +66,24 @@ func openWriter(d disk, g *generation, segmentBytes int64) (*writer, error) {
 
 // begin starts an empty group.
 func (w *writer) begin() {
+	w.staged.frames = w.staged.frames[:0]
+	w.staged.at, w.staged.defined = w.at, nil
+}
+
+// staging is a point in a group to go back to.
+type staging struct {
+	bytes, defined int
+	seq            uint64
+}
+
+func (w *writer) mark() staging {
+	return staging{len(w.staged.frames), len(w.staged.defined), w.staged.at.seq}
+}
+
+// reset takes out of the group what was staged since the mark.
+func (w *writer) reset(m staging) {
 	s := &w.staged
-	s.batch.Clear()
-	if cap(s.scratch) > 2*groupBytes {
-		s.scratch = nil
-	}
-	s.at, s.bytes, s.extents, s.defined = w.at, 0, nil, nil
+	s.frames, s.defined, s.at.seq = s.frames[:m.bytes], s.defined[:m.defined], m.seq
 }
 
 // holds reports whether the generation, or the group, defines the layout.
@@ -93,42 +110,33 @@ func (w *writer) stage(f frame) uint64 {
 	if f.kind == kindDefinition {
 		s.defined = append(s.defined, f.layout)
 	}
-	s.scratch = appendFrame(s.scratch[:0], f)
-	s.at.index++
-	s.batch.Write(s.at.index, s.scratch)
-	n := entryBytes(len(f.payload))
-	s.bytes += n
-	s.at.off += n
-	if s.at.off >= w.segmentBytes {
-		s.extents = append(s.extents, extent{s.at.segment, s.at.off})
-		s.at.segment, s.at.off = s.at.index+1, 0
-	}
+	s.frames = appendFrame(s.frames, f)
 	return f.seq
 }
 
-// entryBytes returns what a frame with that much payload takes on disk.
-func entryBytes(payload int) int64 {
-	n := headerBytes + payload
-	return int64(n + len(binary.AppendUvarint(nil, uint64(n))))
-}
-
-// commit makes the group durable: its bytes, and the names of the files and
+// commit makes the group durable: its bytes, and the names of the file and the
 // folders they are in. An error leaves open what is on disk: the writer must not
 // be used again.
 func (w *writer) commit() error {
 	s := &w.staged
-	err := w.disk.do("write", w.g.dir, func() error { return w.log.WriteBatch(&s.batch) })
-	if err != nil {
-		return err
-	}
-	// The library has synced each file that it has closed.
-	if s.at.off > 0 {
-		path := filepath.Join(w.g.dir, segmentName(s.at.segment))
-		if err := w.disk.do("sync", path, w.log.Sync); err != nil {
+	created := w.log == nil
+	if created {
+		var err error
+		if w.log, err = w.disk.createLog(w.g.dir, w.at.segment); err != nil {
 			return err
 		}
 	}
-	if w.fresh || len(s.extents) > 0 {
+	s.at.index++
+	s.at.off += s.bytes()
+	err := w.disk.do("write", w.g.dir, func() error { return w.log.Write(s.at.index, s.frames) })
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(w.g.dir, segmentName(s.at.segment))
+	if err := w.disk.do("sync", path, w.log.Sync); err != nil {
+		return err
+	}
+	if created {
 		if err := w.disk.syncDir(w.g.dir); err != nil {
 			return err
 		}
@@ -142,18 +150,35 @@ func (w *writer) commit() error {
 	for _, h := range s.defined {
 		w.defined[h] = struct{}{}
 	}
-	if len(s.extents) > 0 {
-		return w.log.ClearCache() // the library would keep the closed file in memory
-	}
 	return nil
 }
 
+// roll ends a file that is long enough, and with it what the library holds of it
+// in memory. After an error the writer must not be used again.
+func (w *writer) roll() error {
+	if w.at.off < w.segmentBytes {
+		return nil
+	}
+	if big := cap(w.staged.frames); int64(big) > w.segmentBytes && len(w.staged.frames) < big/4 {
+		w.staged.frames = nil // large groups have become rare
+	}
+	err := w.close()
+	w.at.segment, w.at.off = w.at.index+1, 0
+	return err
+}
+
 // close closes the library's file. What was committed is durable already.
-func (w *writer) close() {
-	err := w.disk.do("close", w.g.dir, w.log.Close)
+func (w *writer) close() error {
+	log := w.log
+	if log == nil {
+		return nil
+	}
+	w.log = nil
+	err := w.disk.do("close", w.g.dir, log.Close)
 	if err != nil {
 		// The library leaves the file open where its last fsync fails. The kernel
 		// reports such an error once, so the second call gets to the closing.
-		w.log.Close()
+		log.Close()
 	}
+	return err
 }
