@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -11,7 +13,14 @@ import (
 
 // Doors for the tests of this package.
 
-func (db *DB) MigrateFiles(ctx context.Context, files fs.FS) error { return db.migrate(ctx, files) }
+func (db *DB) MigrateFiles(ctx context.Context, files fs.FS) error {
+	return db.migrate(ctx, files, chooseEngine)
+}
+
+// MigrateAs migrates a fresh database as if TimescaleDB were there, or not.
+func (db *DB) MigrateAs(ctx context.Context, engine string) error {
+	return db.migrate(ctx, EmbeddedMigrations(), func(context.Context, *sql.Conn, *slog.Logger) (string, error) { return engine, nil })
+}
 
 func EmbeddedMigrations() fs.FS { sub, _ := fs.Sub(migrations, "migrations"); return sub }
 

@@ -8,6 +8,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path"
 	"strconv"
 	"strings"
@@ -34,13 +35,14 @@ func (db *DB) Migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read embedded migrations: %w", err)
 	}
-	if err := db.migrate(ctx, files); err != nil {
+	if err := db.migrate(ctx, files, chooseEngine); err != nil {
 		return failed("migrate the database", err)
 	}
 	return db.makePartitionsAhead(ctx)
 }
 
-func (db *DB) migrate(ctx context.Context, files fs.FS) error {
+// migrate runs files; choose decides the engine of a database that has none yet.
+func (db *DB) migrate(ctx context.Context, files fs.FS, choose chooser) error {
 	steps, err := readMigrations(files)
 	if err != nil {
 		return err
@@ -53,7 +55,7 @@ func (db *DB) migrate(ctx context.Context, files fs.FS) error {
 	conns := stdlib.OpenDB(*cc)
 	defer conns.Close()
 
-	g := &guard{db: db, steps: steps}
+	g := &guard{db: db, steps: steps, choose: choose}
 	// goose takes the lock, and so looks at the history, only where something is
 	// left to do. An edited history must be refused in any case.
 	if err := g.inspect(ctx, conns); err != nil {
@@ -112,12 +114,15 @@ func readMigrations(files fs.FS) ([]step, error) {
 	return steps, nil
 }
 
+type chooser func(context.Context, *sql.Conn, *slog.Logger) (string, error)
+
 // guard holds the advisory lock around a run of goose and checks the history
 // under it, on the connection that goose uses.
 type guard struct {
 	db     *DB
 	steps  []step
-	engine string
+	choose chooser
+	engine string // of a fresh database; else the database says it
 }
 
 // inspect checks the history once, under the lock.
@@ -202,7 +207,7 @@ func (g *guard) check(ctx context.Context, conn *sql.Conn) error {
 	}
 	g.engine = "" // what the database says counts
 	if fresh {
-		g.engine, err = chooseEngine(ctx, conn, g.db.log)
+		g.engine, err = g.choose(ctx, conn, g.db.log)
 	}
 	return err
 }

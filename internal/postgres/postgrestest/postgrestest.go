@@ -79,7 +79,7 @@ func URL(t testing.TB) string {
 func EmptyURL(t testing.TB) string {
 	t.Helper()
 	server(t)
-	return create(t, "template0")
+	return create(t, "template0") // a template, so nothing is migrated
 }
 
 func server(t testing.TB) {
