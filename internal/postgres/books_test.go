@@ -56,7 +56,7 @@ func TestP13BooksBalance(t *testing.T) {
 		if rng.IntN(4) == 0 {
 			e := sentinel.Epoch(1 + rng.IntN(3))
 			p := 1 + rng.Uint64N(2000)
-			must(t, f.ReportPositions(t.Context(), []postgres.Report{{Agent: f.agent, SeenAt: time.Now(), Positions: []postgres.Position{{Epoch: e, Appended: p}}}}))
+			must(t, f.ReportPositions(t.Context(), []postgres.Report{{Agent: f.agent, SeenAt: time.Now(), Positions: []sentinel.Position{{Epoch: e, Appended: p}}}}))
 			appended[e] = max(appended[e], p)
 		}
 	}
@@ -91,10 +91,10 @@ func TestReportPositions(t *testing.T) {
 	f := newFixture(t, 1)
 	seen := time.Now().Truncate(time.Millisecond)
 	must(t, f.ReportPositions(t.Context(), []postgres.Report{
-		{Agent: f.agent, SeenAt: seen, Positions: []postgres.Position{{1, 10}, {1, 7}, {0, 5}, {2, 1 << 63}},
+		{Agent: f.agent, SeenAt: seen, Positions: []sentinel.Position{{Epoch: 1, Appended: 10}, {Epoch: 1, Appended: 7}, {Epoch: 0, Appended: 5}, {Epoch: 2, Appended: 1 << 63}},
 			Info: &postgres.AgentInfo{Version: "v1", OS: "linux\x00", Arch: "arm64"}, Hostname: "h2"},
-		{Agent: f.agent, SeenAt: seen.Add(-time.Second), Positions: []postgres.Position{{1, 9}}},
-		{Agent: 1 << 50, SeenAt: seen, Positions: []postgres.Position{{1, 10}}},
+		{Agent: f.agent, SeenAt: seen.Add(-time.Second), Positions: []sentinel.Position{{Epoch: 1, Appended: 9}}},
+		{Agent: 1 << 50, SeenAt: seen, Positions: []sentinel.Position{{Epoch: 1, Appended: 10}}},
 	}))
 	must(t, f.ReportPositions(t.Context(), []postgres.Report{{Agent: f.agent, SeenAt: seen.Add(-time.Hour)}}))
 	a, err := f.Agent(t.Context(), f.agent)
