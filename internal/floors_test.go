@@ -12,23 +12,26 @@ import (
 
 const module = "github.com/sentinelgo/sentinel"
 
-// floors names every package and the floor it stands on. A package may import
-// packages of lower floors, and its own parent; nothing beside or above it.
+// floors names every package and the floor it stands on, from the ground up. A
+// package may import packages of lower floors, and its own parent; nothing beside
+// or above it. A folder speaks for the packages below it that are not named.
 var floors = map[string]int{
-	"internal/sentinel": 0, "internal/sentinelpb": 0, "internal/filelock": 1,
-
-	"internal/wal": 2, "internal/sign": 1, "internal/wire": 1, "internal/broker": 1, "internal/postgres": 1,
-	"internal/localpg": 2, "internal/devca": 1, "internal/config": 1, "internal/telemetry": 1, "internal/backoff": 1,
-
-	"internal/collector": 2, "internal/uplink": 2, "internal/ingest": 2, "internal/fleet": 2, "internal/query": 2,
-	"internal/api": 2, "internal/pipeline": 2,
-
-	"internal/app/process": 3, "internal/app/backend": 3,
-	"internal/app/agent": 4, "internal/app/server": 4, "internal/app/worker": 4,
-	"internal/app/standalone": 5,
-
-	"cmd/internal": 6,
-	"cmd":          7,
+	// The nouns.
+	"internal/sentinel": 0, "internal/sentinelpb": 0,
+	"internal/filelock": 1,
+	// One outside world each.
+	"internal/wal": 2, "internal/sign": 2, "internal/wire": 2, "internal/broker": 2, "internal/postgres": 2,
+	"internal/localpg": 2, "internal/devca": 2, "internal/config": 2, "internal/telemetry": 2, "internal/backoff": 2,
+	// What Sentinel does.
+	"internal/collector": 3, "internal/uplink": 3, "internal/ingest": 3, "internal/fleet": 3, "internal/query": 3,
+	"internal/api": 3, "internal/pipeline": 3,
+	// The processes.
+	"internal/app/process": 4, "internal/app/backend": 4,
+	"internal/app/agent": 5, "internal/app/server": 5, "internal/app/worker": 5,
+	"internal/app/standalone": 6,
+	// The programs.
+	"cmd/internal": 7,
+	"cmd":          8,
 }
 
 // owners names the one package that may import each third-party world.

@@ -53,23 +53,23 @@ func (c *Consumer) Fetch(ctx context.Context, max int, wait time.Duration) ([]Me
 	// What is there now comes at once; only an empty stream is waited for.
 	batch, err := c.cons.FetchNoWait(max)
 	if err != nil {
-		return nil, c.failed("fetch batches", err)
+		return nil, c.failed(err)
 	}
 	msgs, err := collect(batch)
 	if len(msgs) > 0 || err != nil {
-		return msgs, c.failed("fetch batches", err)
+		return msgs, c.failed(err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	batch, err = c.cons.Fetch(1, jetstream.FetchContext(waiting))
 	if err != nil {
-		return nil, c.failed("fetch batches", err)
+		return nil, c.failed(err)
 	}
 	msgs, err = collect(batch)
 	if waiting.Err() != nil {
 		return msgs, nil // nothing came in time
 	}
-	return msgs, c.failed("fetch batches", err)
+	return msgs, c.failed(err)
 }
 
 func collect(batch jetstream.MessageBatch) ([]Message, error) {
@@ -85,12 +85,12 @@ func collect(batch jetstream.MessageBatch) ([]Message, error) {
 
 // failed forgets the consumer after an error, so that the next Fetch makes sure
 // that stream and consumer are there.
-func (c *Consumer) failed(what string, err error) error {
+func (c *Consumer) failed(err error) error {
 	if err == nil || errors.Is(err, jetstream.ErrNoMessages) {
 		return nil
 	}
 	c.cons = nil
-	return unavailable(what, err)
+	return unavailable("fetch batches", err)
 }
 
 func (c *Consumer) create(ctx context.Context) error {

@@ -87,7 +87,7 @@ func (l *loader) decodeFile(raw []byte, out reflect.Value) error {
 	case err != nil:
 		return sentinel.Errorf(sentinel.Invalid, "%s: %s", l.file, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	if dec.Decode(new(yaml.Node)) != io.EOF {
+	if !errors.Is(dec.Decode(new(yaml.Node)), io.EOF) {
 		return sentinel.Errorf(sentinel.Invalid, "%s: holds more than one YAML document", l.file)
 	}
 	return l.decode(doc.Content[0], out, "")

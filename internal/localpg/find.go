@@ -38,7 +38,7 @@ func systemPlaces() []string {
 		dirs = append(dirs, filepath.Dir(path))
 	}
 	if path, err := exec.LookPath("pg_config"); err == nil {
-		if out, err := exec.Command(path, "--bindir").Output(); err == nil {
+		if out, err := exec.Command(path, "--bindir").Output(); err == nil { //nolint:noctx // answers at once
 			dirs = append(dirs, strings.TrimSpace(string(out)))
 		}
 	}

@@ -79,14 +79,14 @@ func (s *Server) launch(ctx context.Context) error {
 func (s *Server) launchOnce(ctx context.Context) error {
 	path := filepath.Join(s.dir, logFile)
 	if info, err := os.Stat(path); err == nil && info.Size() > 10<<20 {
-		os.Rename(path, path+".old") // best effort: keeps the log from growing for ever
+		_ = os.Rename(path, path+".old") // best effort: keeps the log from growing for ever
 	}
 	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
-	defer log.Close() // the child has its own
-	cmd := exec.Command(s.bins.path("postgres"), s.settings()...)
+	defer log.Close()                                             // the child has its own
+	cmd := exec.Command(s.bins.path("postgres"), s.settings()...) //nolint:noctx // it outlives the start
 	s.confine(cmd)
 	dieWithParent(cmd, s.cfg.Ephemeral)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -99,7 +99,7 @@ func (s *Server) launchOnce(ctx context.Context) error {
 		}
 		select {
 		case <-s.proc.exited:
-			return fmt.Errorf("the server ended at once: %v\n%s", s.proc.err, s.tail())
+			return fmt.Errorf("the server ended at once: %w\n%s", s.proc.err, s.tail())
 		case <-ctx.Done():
 			err := fmt.Errorf("the server does not answer: %w\n%s", context.Cause(ctx), s.tail())
 			if stopErr := s.proc.signal(immediateStop); stopErr == nil {
@@ -129,12 +129,14 @@ func (s *Server) address() string {
 // (https://www.postgresql.org/docs/current/protocol-flow.html) and wants to be
 // asked for the password. A server that starts up answers with an error instead.
 func answers(network, address string) bool {
-	conn, err := net.DialTimeout(network, address, time.Second)
+	conn, err := net.DialTimeout(network, address, time.Second) //nolint:noctx // bounded by its timeout
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(time.Second))
+	if conn.SetDeadline(time.Now().Add(time.Second)) != nil {
+		return false
+	}
 	body := []byte("\x00\x03\x00\x00user\x00" + role + "\x00database\x00postgres\x00\x00")
 	hello := binary.BigEndian.AppendUint32(nil, uint32(len(body)+4))
 	if _, err := conn.Write(append(hello, body...)); err != nil {
@@ -191,7 +193,7 @@ func (s *Server) stopLeftover(ctx context.Context) error {
 func killLeftover(data string) {
 	if pid := leftover(data); pid != 0 {
 		if p, err := os.FindProcess(pid); err == nil {
-			signalProcess(p, immediateStop)
+			_ = signalProcess(p, immediateStop) // it may have ended meanwhile
 		}
 	}
 }

@@ -98,9 +98,9 @@ func olderThan(version, than string) bool {
 	for i := range b {
 		var x, y int
 		if i < len(a) {
-			fmt.Sscanf(a[i], "%d", &x)
+			_, _ = fmt.Sscanf(a[i], "%d", &x)
 		}
-		fmt.Sscanf(b[i], "%d", &y)
+		_, _ = fmt.Sscanf(b[i], "%d", &y)
 		if x != y {
 			return x < y
 		}

@@ -147,7 +147,7 @@ func (g *guard) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	if err := g.check(ctx, conn); err != nil {
 		// goose unlocks only what SessionLock gave it.
 		if _, unlockErr := conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, lockMigrate); unlockErr != nil {
-			return fmt.Errorf("%w (and unlock: %v)", err, unlockErr)
+			return fmt.Errorf("%w (and unlock: %w)", err, unlockErr)
 		}
 		return err
 	}

@@ -270,5 +270,5 @@ func floor(t time.Time, step time.Duration) time.Time {
 }
 
 func compareSeries(a, b StoredSeries) int {
-	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Series.String(), b.Series.String()), cmp.Compare(a.ID, b.ID))
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.String(), b.String()), cmp.Compare(a.ID, b.ID))
 }

@@ -52,7 +52,7 @@ func (c *coded) Unwrap() error { return errors.Unwrap(c.error) }
 // Unknown. A nil error has no code: asking is a bug, and it answers Unknown.
 func CodeOf(err error) Code {
 	for err != nil {
-		if c, ok := err.(*coded); ok {
+		if c, ok := err.(*coded); ok { //nolint:errorlint // this loop is what errors.As would do
 			return c.code
 		}
 		err = errors.Unwrap(err)

@@ -115,7 +115,7 @@ func TestP20KeysDoNotPrint(t *testing.T) {
 	var buf bytes.Buffer
 	slog.New(slog.NewJSONHandler(&buf, nil)).Info("key", "key", k, "credential", sign.Credential{Agent: "ag-one", Key: k})
 	text := buf.String() + fmt.Sprintf("%v %+v %#v %s %q", k, k, k, k, k) + fmt.Sprintf("%+v %#v", sign.Credential{Key: k}, &sign.Credential{Key: k})
-	for _, secret := range []string{k.SecretText(), hex.EncodeToString(k.Secret()), fmt.Sprint(k.Secret())} {
+	for _, secret := range []string{k.SecretText(), hex.EncodeToString(k.Secret()), fmt.Sprintf("%d", k.Secret())} {
 		if strings.Contains(text, strings.Trim(secret, "[]")) {
 			t.Errorf("the secret is in %s", text)
 		}

@@ -139,7 +139,7 @@ func (u *Uplink) handshake(s stream) (*sentinelpb.Welcome, error) {
 // to Recv, which is nobody else's then.
 func send(s stream, m *sentinelpb.ConnectRequest) error {
 	err := s.Send(m)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		_, err = s.Recv()
 	}
 	return err
