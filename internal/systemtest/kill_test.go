@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // killSeconds is how long processes are killed; SYSTEMTEST_KILL_SECONDS asks for
@@ -96,24 +94,6 @@ func (s *system) checkAll(kills map[string]int) {
 	t := s.t
 	for i := range s.agents {
 		name := fmt.Sprint("agent-", i)
-		var books = func() (b struct{ appended, stored, inFlight, lost uint64 }) {
-			a, err := s.db.AgentByName(t.Context(), s.agents[i])
-			if err != nil {
-				t.Fatal(err)
-			}
-			all, err := s.db.Books(t.Context(), a.ID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.appended, b.stored, b.inFlight = all.Total.Appended, all.Total.StoredCycles+all.Total.StoredReports, all.Total.InFlight
-			for reason, n := range all.Total.Lost {
-				if reason != sentinel.LossUnspecified {
-					b.lost += n
-				}
-			}
-			b.lost += all.Total.Quarantined
-			return b
-		}
 		s.procs[name].kill()
 		acknowledged, stored := s.journal(i), s.stored(i)
 		// What was acknowledged in the last moments may still be in the killed agent's
@@ -121,12 +101,32 @@ func (s *system) checkAll(kills map[string]int) {
 		if err := compare(acknowledged[:len(acknowledged)-missingTail(acknowledged, stored)], stored, kills[name]+1); err != nil {
 			t.Errorf("agent %d: %v", i, err)
 		}
-		b := books()
+		b := s.books(i)
 		if b.lost != 0 || b.appended != b.stored+b.inFlight {
 			t.Errorf("agent %d: the books say %+v", i, b)
 		}
 		t.Logf("agent %d: %d cycles acknowledged, %d stored, books %+v", i, len(acknowledged), len(stored), b)
 	}
+}
+
+// account is an agent's books in short; lost is everything that is not data.
+type account struct{ appended, stored, lost, inFlight uint64 }
+
+func (s *system) books(i int) account {
+	s.t.Helper()
+	a, err := s.db.AgentByName(s.t.Context(), s.agents[i])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	all, err := s.db.Books(s.t.Context(), a.ID)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	b := account{appended: all.Total.Appended, stored: all.Total.StoredCycles + all.Total.StoredReports, lost: all.Total.Quarantined, inFlight: all.Total.InFlight}
+	for _, n := range all.Total.Lost {
+		b.lost += n
+	}
+	return b
 }
 
 // missingTail returns how many of the last acknowledged cycles are not stored, in
@@ -155,13 +155,18 @@ func (s *system) killAndRestart(name string) {
 	s.start(p)
 }
 
-// wipeBroker kills the broker and removes everything that it had on disk.
+// wipeBroker kills the broker and removes everything that it had on disk, at a
+// moment when it holds batches that it has acknowledged and no worker has stored.
 func (s *system) wipeBroker() {
 	s.t.Helper()
-	p := s.procs["nats"]
-	p.kill()
+	worker, nats := s.procs["worker"], s.procs["nats"]
+	worker.kill()
+	before := len(s.journal(0))
+	waitFor(s.t, 30*time.Second, "agent 0 acknowledges nothing while no worker runs", func() bool { return len(s.journal(0)) >= before+4 })
+	nats.kill()
 	if err := os.RemoveAll(s.natsDir()); err != nil {
 		s.t.Fatal(err)
 	}
-	s.start(p)
+	s.start(nats)
+	s.start(worker)
 }
