@@ -67,6 +67,23 @@ build-all: ## Cross-build for Linux, Windows and macOS
 	@for t in windows/amd64 darwin/arm64; do \
 		echo "vet $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./internal/... ./cmd/...; done
 
+.PHONY: smoke
+smoke: postgres build ## Start everything, ask for this host's samples, stop it
+	./scripts/smoke.sh
+
+.PHONY: chaos
+chaos: postgres ## Kill processes for ten minutes and compare every sample (CHAOS_SECONDS)
+	SYSTEMTEST_KILL_SECONDS=$${CHAOS_SECONDS:-600} go test -race -v -timeout 60m -run TestP8P9P13 ./internal/systemtest
+
+.PHONY: soak
+soak: ## Torture the log: 20,000 kills, every bit, every failing operation
+	SENTINEL_TORTURE_KILLS=20000 SENTINEL_TORTURE_FULL=1 go test -timeout 10h -v ./internal/wal
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder, ten seconds each (FUZZ_TIME)
+	@for p in $$(go list ./internal/...); do for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || [ $$? -eq 1 ]); do \
+		echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${FUZZ_TIME:-10s} $$p; done; done
+
 .PHONY: bench
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./internal/...
