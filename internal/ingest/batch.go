@@ -107,7 +107,7 @@ func (s *session) check(ctx context.Context, e *sentinelpb.Envelope) *refusal {
 	if err != nil || !key.VerifyBatch(e) {
 		return refuse(sentinelpb.Code_CODE_UNAUTHENTICATED, "bad_signature", "the signature is not valid")
 	}
-	if wait := s.g.rates.admit(s.agent, len(e.GetPayload()), s.g.deps.Now()); wait > 0 {
+	if wait := s.g.rates.admit(s.agent, s.cost(e), s.g.deps.Now()); wait > 0 {
 		r := refuse(sentinelpb.Code_CODE_RESOURCE_EXHAUSTED, "rate", "the rate limit is reached, send again later")
 		r.receipt.RetryAfterMs = uint32(min(wait.Milliseconds()+1, 60_000))
 		return r
@@ -122,6 +122,16 @@ func (s *session) check(ctx context.Context, e *sentinelpb.Envelope) *refusal {
 		return checkLosses(e)
 	}
 	return refuse(sentinelpb.Code_CODE_INVALID_ARGUMENT, "bad_codec", "the codec is not known")
+}
+
+// cost is what a batch takes from the rates: its bytes or its values, whichever is
+// more, since a few bytes may stand for many values that are all zero.
+func (s *session) cost(e *sentinelpb.Envelope) int {
+	bytes := len(e.GetPayload())
+	if h, cycles, err := wire.PeekLayout(e.GetPayload()); err == nil && e.GetCodec() == sentinelpb.Codec_CODEC_CYCLES_V1 {
+		return max(bytes, min(cycles, s.g.cfg.limits().MaxCycles)*s.layouts[h])
+	}
+	return bytes
 }
 
 func (s *session) checkCycles(e *sentinelpb.Envelope, l sentinel.Limits) *refusal {

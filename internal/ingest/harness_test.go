@@ -145,7 +145,7 @@ func (g *gateway) dial() *client {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	g.t.Cleanup(func() { cancel(); conn.Close() })
 	stream, err := sentinelpb.NewGatewayClient(conn).Connect(ctx)
 	if err != nil {
