@@ -74,7 +74,7 @@ func (d Database) Open(ctx context.Context, log *slog.Logger) (*postgres.DB, err
 			db.Close()
 			return nil, fmt.Errorf("database: %w", err)
 		}
-		if wait.Tries() == 0 {
+		if wait.Tries() == 0 && ctx.Err() == nil {
 			log.Warn("database does not answer, waiting", "error", err)
 		}
 		if wait.Wait(ctx) != nil {
