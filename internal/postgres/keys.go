@@ -88,3 +88,12 @@ func (db *DB) ActivateKey(ctx context.Context, agent int64, keyID string, graceE
 func (db *DB) RevokeKey(ctx context.Context, agent int64, keyID string) error {
 	return db.change(ctx, "revoke a key", `UPDATE agent_keys SET state = 'revoked' WHERE agent_id = $1 AND key_id = $2`, agent, keyID)
 }
+
+// FleetVersion returns a number that moves with every committed change to a key,
+// and when an agent is disabled, enabled or removed. Keys that are read after it
+// are at least as new as it says.
+func (db *DB) FleetVersion(ctx context.Context) (int64, error) {
+	var v int64
+	err := db.pool.QueryRow(ctx, `SELECT version FROM fleet_version`).Scan(&v)
+	return v, failed("read the fleet's version", err)
+}

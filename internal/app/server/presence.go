@@ -21,6 +21,9 @@ func (p presence) Report(ctx context.Context, reports []ingest.Report) (map[sent
 	names := make(map[int64]sentinel.AgentID, len(reports))
 	for _, r := range reports {
 		id, err := p.keys.ID(ctx, r.Agent)
+		if err != nil && sentinel.CodeOf(err) == sentinel.NotFound {
+			continue // removed since it connected; the others' reports count
+		}
 		if err != nil {
 			return nil, err
 		}
