@@ -142,6 +142,13 @@ func (c *Client) Agents(ctx context.Context, search string) ([]Agent, error) {
 	}
 }
 
+// Agent returns one agent by its id.
+func (c *Client) Agent(ctx context.Context, id string) (Agent, error) {
+	var a Agent
+	err := c.call(ctx, http.MethodGet, "/agents/"+url.PathEscape(id), nil, nil, &a)
+	return a, err
+}
+
 // Register registers an agent and returns its credential.
 func (c *Client) Register(ctx context.Context, a NewAgent) (Credential, error) {
 	var cred Credential
