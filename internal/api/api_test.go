@@ -437,6 +437,12 @@ func (b broken) Authenticate(context.Context, string) (postgres.Role, error) {
 	return "", b.err
 }
 
+// fromDatabase is an error as the database's driver has them.
+type fromDatabase struct{}
+
+func (fromDatabase) Error() string    { return "ERROR: a secret of the inside (SQLSTATE 22021)" }
+func (fromDatabase) SQLState() string { return "22021" }
+
 func TestFailuresOfTheInsideAreNotShown(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -446,6 +452,8 @@ func TestFailuresOfTheInsideAreNotShown(t *testing.T) {
 		{"unavailable", sentinel.Errorf(sentinel.Unavailable, "dial 10.0.0.7: a secret of the inside"), 503},
 		{"internal", sentinel.Errorf(sentinel.Internal, "a secret of the inside"), 500},
 		{"without a code", fmt.Errorf("a secret of the inside"), 500},
+		{"the database's words about a value", sentinel.Errorf(sentinel.Invalid, "list: %w", fromDatabase{}), 422},
+		{"the database's words about itself", sentinel.Errorf(sentinel.NotFound, "list: %w", fromDatabase{}), 500},
 		{"a panic", nil, 500},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -102,10 +102,8 @@ func (r resources) fail(ctx context.Context, err error) error {
 	return huma.NewError(status, message, details...)
 }
 
-const (
-	requestPatience = time.Minute      // for an answer to be made
-	writePatience   = 90 * time.Second // for it to be taken
-)
+// requestPatience is for an answer to be made.
+const requestPatience = 50 * time.Second
 
 // around does for every request what is not the routes' business: its id, bounds on
 // what it may hold and how long it may take, problems for unknown routes and for
@@ -120,8 +118,6 @@ func around(mux *http.ServeMux, log *slog.Logger) http.Handler {
 		defer cancel()
 		r = r.WithContext(ctx)
 		a := &answer{ResponseWriter: w}
-		// A writer without deadlines is a test's.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writePatience))
 		r.Body = http.MaxBytesReader(a, r.Body, maxBody)
 		h := w.Header()
 		h.Set(requestIDHeader, id)
