@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"slices"
-	"strconv"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,7 +18,10 @@ import (
 )
 
 func (c *ctl) agentCommand() *cobra.Command {
-	group := &cobra.Command{Use: "agent", Short: "Register, list and audit agents", Args: command.NoArgs}
+	group := &cobra.Command{Use: "agent", Short: "Register, list and audit agents", Args: command.NoArgs,
+		Example: `  sentinelctl agent register --hostname web-1 --out credential.json
+  sentinelctl agent ls --search web
+  sentinelctl agent audit web-1`}
 	group.AddCommand(c.registerCommand(), c.listCommand(), c.auditCommand())
 	return group
 }
@@ -27,7 +32,8 @@ func (c *ctl) registerCommand() *cobra.Command {
 		Long: `Register an agent and hand over its credential, once.
 
 The secret cannot be shown again. Copy the file to the agent's host, readable by
-the agent alone, and name it as agent.credential_file.`,
+the agent alone, and name it as agent.credential_file. A file that exists is never
+replaced.`,
 		Example: `  sentinelctl agent register --hostname web-1 --label site=fra --out credential.json
   sentinelctl agent register --hostname web-1 -o json`,
 	}
@@ -43,22 +49,34 @@ the agent alone, and name it as agent.credential_file.`,
 		if err != nil {
 			return err
 		}
-		cred, err := client.Register(cmd.Context(), api.NewAgent{Hostname: *hostname, Labels: set})
-		if err != nil {
-			return err
-		}
 		if *out == "" {
+			cred, err := client.Register(cmd.Context(), api.NewAgent{Hostname: *hostname, Labels: set})
+			if err != nil {
+				return err
+			}
 			if c.output != "json" {
 				fmt.Fprintln(cmd.ErrOrStderr(), "This secret is shown once. Keep it as the agent's credential file, mode 0600:")
 			}
 			return writeJSON(cmd.OutOrStdout(), cred)
+		}
+		done, err := reserve(*out)
+		if err != nil {
+			return err
+		}
+		defer done()
+		cred, err := client.Register(cmd.Context(), api.NewAgent{Hostname: *hostname, Labels: set})
+		if err != nil {
+			return err
 		}
 		key, err := sign.ParseSecret(cred.KeyID, cred.Secret)
 		if err != nil {
 			return err
 		}
 		if err := (sign.Credential{Agent: sentinel.AgentID(cred.AgentID), Key: key}).Save(*out); err != nil {
-			return fmt.Errorf("agent %s is registered, but its credential could not be kept: %w", cred.AgentID, err)
+			return fmt.Errorf("agent %s is registered, but its credential could not be kept and cannot be shown again; register another: %w", cred.AgentID, err)
+		}
+		if c.output == "json" {
+			return writeJSON(cmd.OutOrStdout(), registered{cred.AgentID, cred.KeyID, *out})
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "registered %s, credential in %s\n", cred.AgentID, *out)
 		return nil
@@ -66,8 +84,39 @@ the agent alone, and name it as agent.credential_file.`,
 	return cmd
 }
 
+// registered is what register says where the credential went to a file.
+type registered struct {
+	AgentID        string `json:"agent_id"`
+	KeyID          string `json:"key_id"`
+	CredentialFile string `json:"credential_file"`
+}
+
+// reserve makes an empty file at path, for the owner alone, so that it is known
+// before the agent is registered that its secret can be kept and replaces no other
+// agent's. The caller calls done, which removes the file where it stayed empty.
+func reserve(path string) (done func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, sentinel.Errorf(sentinel.Invalid, "--out: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, sentinel.Errorf(sentinel.Invalid, "--out: %s exists, and may hold the only copy of a secret; name another file, or move it away", path)
+	}
+	if err != nil {
+		return nil, sentinel.Errorf(sentinel.Invalid, "--out: %w", err)
+	}
+	f.Close()
+	return func() {
+		if info, err := os.Stat(path); err == nil && info.Size() == 0 {
+			os.Remove(path)
+		}
+	}, nil
+}
+
 func (c *ctl) listCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ls", Aliases: []string{"list"}, Short: "List agents", Args: command.NoArgs,
+		Long: `List agents. The state is up, silent (no heartbeat for two minutes), never seen,
+or disabled.`,
 		Example: "  sentinelctl agent ls\n  sentinelctl agent ls --search web -o csv"}
 	search := cmd.Flags().String("search", "", "part of the id or the hostname")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -81,9 +130,19 @@ func (c *ctl) listCommand() *cobra.Command {
 		}
 		t := table{columns: []string{"agent", "hostname", "state", "last_seen", "version", "os", "labels"}}
 		for _, a := range agents {
-			t.add(a.ID, a.Hostname, state(a), ago(a.LastSeen), a.Version, a.OS+"/"+a.Arch, labelText(a.Labels))
+			var seen ago
+			if a.LastSeen != nil {
+				seen.Time = *a.LastSeen
+			}
+			t.add(a.ID, a.Hostname, state(a), seen, a.Version, platform(a), labelSet(a.Labels))
 		}
 		t.empty = "no agent is registered; `sentinelctl agent register` registers one"
+		if *search != "" {
+			t.empty = fmt.Sprintf("no agent has %q in its id or hostname; `sentinelctl agent ls` lists all", *search)
+		}
+		if agents == nil {
+			agents = []api.Agent{} // a list in JSON, not null
+		}
 		return c.print(cmd.OutOrStdout(), t, agents)
 	}
 	return cmd
@@ -105,86 +164,12 @@ func state(a api.Agent) string {
 	return "up"
 }
 
-func ago(t *time.Time) string {
-	if t == nil {
-		return "-"
+func platform(a api.Agent) string {
+	if a.OS == "" {
+		return "" // it has never reported
 	}
-	return time.Since(*t).Round(time.Second).String() + " ago"
+	return a.OS + "/" + a.Arch
 }
-
-func (c *ctl) auditCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "audit AGENT", Short: "Show that an agent's books balance", Args: command.Args(1, 1, "the agent's id (`sentinelctl agent ls`)"),
-		Long: `Show that an agent's books balance: every record that its log has acknowledged is
-stored, rejected, quarantined, declared lost, or still in flight.
-
-  appended = stored + rejected + quarantined + lost + in flight
-
-The exit code is 6 where they do not, where records were lost, or where the agent
-writes under a copied identity.`,
-		Example: "  sentinelctl agent audit ag-abcdefghijklmnop",
-	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := c.client()
-		if err != nil {
-			return err
-		}
-		books, err := client.Books(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		t := table{columns: []string{"epoch", "appended", "stored", "rejected", "quarantined", "lost", "in_flight", "holes", "samples", "note"}}
-		for _, e := range books.Epochs {
-			note := verdict(e.Book)
-			if e.Forked {
-				note = "forked: two agents write under this identity"
-			}
-			t.add(append([]string{e.Epoch}, append(figures(e.Book), strconv.Itoa(e.Holes), number(e.Samples), note)...)...)
-		}
-		t.add(append([]string{"total"}, append(figures(books.Total), "", number(books.Total.Samples), verdict(books.Total))...)...)
-		if err := c.print(cmd.OutOrStdout(), t, books); err != nil {
-			return err
-		}
-		if sound(books) {
-			return nil
-		}
-		return command.ErrDiffers
-	}
-	return cmd
-}
-
-func figures(b api.Book) []string {
-	return []string{number(b.Appended), number(b.Stored), number(b.Rejected), number(b.Quarantined), number(b.Lost), number(b.InFlight)}
-}
-
-func balances(b api.Book) bool {
-	return b.Appended == b.Stored+b.Rejected+b.Quarantined+b.Lost+b.InFlight
-}
-
-func verdict(b api.Book) string {
-	if !balances(b) {
-		return "DOES NOT BALANCE"
-	}
-	if b.Lost == 0 {
-		return "balances"
-	}
-	var why []string
-	for reason, n := range b.LostBy {
-		why = append(why, fmt.Sprintf("%s %d", reason, n))
-	}
-	slices.Sort(why)
-	return "balances; lost: " + strings.Join(why, ", ")
-}
-
-func sound(b api.Books) bool {
-	ok := balances(b.Total) && b.Total.Lost == 0
-	for _, e := range b.Epochs {
-		ok = ok && balances(e.Book) && !e.Forked
-	}
-	return ok
-}
-
-func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
 func labelFlags(list []string) (map[string]string, error) {
 	set := map[string]string{}
@@ -196,13 +181,4 @@ func labelFlags(list []string) (map[string]string, error) {
 		set[name] = value
 	}
 	return set, nil
-}
-
-func labelText(labels map[string]string) string {
-	var list []string
-	for name, value := range labels {
-		list = append(list, name+"="+value)
-	}
-	slices.Sort(list)
-	return strings.Join(list, ",")
 }

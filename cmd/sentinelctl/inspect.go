@@ -24,7 +24,9 @@ func (c *ctl) inspectCommand() *cobra.Command {
 	group := &cobra.Command{Use: "inspect-wal", Short: "Look into an agent's log, without changing it", Args: command.NoArgs,
 		Long: `Look into an agent's log: its state folder, or the folder wal in it.
 
-Nothing is written or locked, so this is safe beside a running agent.`}
+Nothing is written or locked, so this is safe beside a running agent.`,
+		Example: `  sentinelctl inspect-wal stat /var/lib/sentinel-agent
+  sentinelctl inspect-wal verify /var/lib/sentinel-agent || echo "damaged, or unreadable"`}
 	group.AddCommand(c.walStat(), c.walList(), c.walShow(), c.walVerify())
 	return group
 }
@@ -68,7 +70,7 @@ func (c *ctl) walStat() *cobra.Command {
 			}
 		}
 		t := table{columns: []string{"generations", "bytes", "unsettled_records", "unfinished_drops", "foreign_names", "newest_record"}}
-		t.add(strconv.Itoa(s.Generations), strconv.FormatInt(s.Bytes, 10), number(s.Unsettled), strconv.Itoa(s.Unfinished), strconv.Itoa(len(s.Foreign)), moment(s.Newest))
+		t.add(s.Generations, s.Bytes, s.Unsettled, s.Unfinished, len(s.Foreign), s.Newest)
 		return c.print(cmd.OutOrStdout(), t, s)
 	}
 	return cmd
@@ -107,8 +109,7 @@ func (c *ctl) walList() *cobra.Command {
 		for g := range in.Verify() {
 			row := walGeneration{g.Ordinal, g.Epoch.String(), g.Sealed, g.First, g.Last, g.Records, settledCount(g.Settled), g.Bytes, g.Oldest, g.Newest}
 			list = append(list, row)
-			t.add(number(row.Ordinal), row.Epoch, strconv.FormatBool(row.Sealed), number(row.First), number(row.Last), number(row.Records),
-				number(row.Settled), strconv.FormatInt(row.Bytes, 10), moment(row.Oldest), moment(row.Newest))
+			t.add(row.Ordinal, row.Epoch, row.Sealed, row.First, row.Last, row.Records, row.Settled, row.Bytes, row.Oldest, row.Newest)
 		}
 		return c.print(cmd.OutOrStdout(), t, list)
 	}
@@ -133,6 +134,9 @@ func (c *ctl) walShow() *cobra.Command {
 		Example: "  sentinelctl inspect-wal show /var/lib/sentinel-agent\n  sentinelctl inspect-wal show /var/lib/sentinel-agent 5f0c2a9d11e3b7a4 17"}
 	limit := cmd.Flags().Int("limit", 50, "records at most, the newest ones; 0 means all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *limit < 0 {
+			return sentinel.Errorf(sentinel.Invalid, "--limit %d: want a number of records, or 0 for all", *limit)
+		}
 		in, err := openWAL(args[0])
 		if err != nil {
 			return err
@@ -240,13 +244,13 @@ func recordTable(records []walRecord, values bool) table {
 	if values && len(records) == 1 && records[0].Kind == "cycle" && records[0].Problem == "" {
 		t := table{columns: []string{"series", "value"}}
 		for _, name := range sortedNames(records[0].Values) {
-			t.add(name, value(records[0].Values[name]))
+			t.add(name, records[0].Values[name])
 		}
 		return t
 	}
 	t := table{columns: []string{"epoch", "seq", "time", "kind", "bytes", "samples", "note"}, empty: "the log is empty: everything is stored"}
 	for _, r := range records {
-		t.add(r.Epoch, number(r.Seq), moment(r.Time), r.Kind, strconv.Itoa(r.Bytes), strconv.Itoa(r.Samples), r.Losses+r.Problem)
+		t.add(r.Epoch, r.Seq, r.Time, r.Kind, r.Bytes, r.Samples, r.Losses+r.Problem)
 	}
 	return t
 }
@@ -280,7 +284,7 @@ was ever acknowledged.`,
 			if len(d.Missing)+len(d.Damage) > 0 {
 				verdict, whole = damageText(d), false
 			}
-			t.add(d.Epoch, number(d.Records), verdict)
+			t.add(d.Epoch, d.Records, verdict)
 		}
 		if err := c.print(cmd.OutOrStdout(), t, list); err != nil {
 			return err
@@ -302,11 +306,4 @@ func damageText(d walDamage) string {
 		parts = append(parts, fmt.Sprintf("%s at byte %d: %d bytes, %s", x.File, x.Offset, x.Bytes, x.What))
 	}
 	return strings.Join(parts, "; ")
-}
-
-func moment(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.Local().Format("2006-01-02 15:04:05.000")
 }

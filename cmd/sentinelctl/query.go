@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,15 +17,20 @@ import (
 func (c *ctl) queryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "query AGENT [METRIC]", Short: "Show an agent's last values, or one metric over a time",
-		Args: command.Args(1, 2, "an agent's id (`sentinelctl agent ls`) and perhaps a metric's name"),
-		Long: `Show an agent's last values, or with --since one metric over a time.
+		Args: command.Args(1, 2, "an agent's id or hostname (`sentinelctl agent ls`) and perhaps a metric's name"),
+		Long: `Show an agent's last values, or with --since one metric over a time. AGENT is an
+agent's id, or a hostname that only one agent has.
 
 Without --step every sample is shown as it came; with it one line for each step,
-with the last, least, greatest and average value.`,
-		Example: `  sentinelctl query ag-abcdefghijklmnop
+with the last, least, greatest and average value.
+
+Tables are for people: times are local, numbers rounded and long labels cut. With
+-o json and -o csv times are in UTC and numbers exact.`,
+		Example: `  sentinelctl query web-1
   sentinelctl query ag-abcdefghijklmnop node_load1
   sentinelctl query ag-abcdefghijklmnop node_cpu_seconds_total --since 1h --step 1m -l mode=idle -o csv
   sentinelctl query ag-abcdefghijklmnop sentinel_host_cpu_used_percent --watch 5s`,
+		ValidArgsFunction: c.completeAgent,
 	}
 	since := cmd.Flags().Duration("since", 0, "show this much of the past, such as 1h")
 	step := cmd.Flags().Duration("step", 0, "one line for each step, such as 1m")
@@ -47,6 +52,11 @@ with the last, least, greatest and average value.`,
 		if err != nil {
 			return err
 		}
+		agent, err := findAgent(cmd.Context(), client, q.agent)
+		if err != nil {
+			return err
+		}
+		q.agent = agent.ID
 		return repeat(cmd.Context(), *watch, func() error { return c.runQuery(cmd.Context(), cmd.OutOrStdout(), client, q) })
 	}
 	return cmd
@@ -72,10 +82,14 @@ func (q query) check(watch time.Duration) error {
 	return nil
 }
 
-// repeat runs f once, or every so often until ctx ends.
+// repeat runs f once, or every so often until ctx ends, which is no failure then.
 func repeat(ctx context.Context, every time.Duration, f func() error) error {
 	for {
-		if err := f(); err != nil || every == 0 {
+		err := f()
+		if every > 0 && ctx.Err() != nil {
+			return nil
+		}
+		if err != nil || every == 0 {
 			return err
 		}
 		select {
@@ -92,6 +106,7 @@ func (c *ctl) runQuery(ctx context.Context, out io.Writer, client *api.Client, q
 		if err != nil {
 			return err
 		}
+		latest.Samples = slices.DeleteFunc(latest.Samples, func(s api.Sample) bool { return !hasLabels(s.Labels, q.labels) })
 		return c.print(out, latestTable(latest, q), latest)
 	}
 	to := time.Now()
@@ -105,9 +120,7 @@ func (c *ctl) runQuery(ctx context.Context, out io.Writer, client *api.Client, q
 func latestTable(l api.Latest, q query) table {
 	t := table{columns: []string{"metric", "labels", "value", "unit", "time"}}
 	for _, s := range l.Samples {
-		if hasLabels(s.Labels, q.labels) {
-			t.add(s.Name, labelText(s.Labels), value(s.Value), s.Unit, s.Time.Local().Format(time.DateTime))
-		}
+		t.add(s.Name, labelSet(s.Labels), s.Value, s.Unit, s.Time)
 	}
 	t.empty = fmt.Sprintf("agent %s has no such values within the last 10 minutes of its data", q.agent)
 	return t
@@ -129,22 +142,13 @@ func rangeTable(r api.Range, q query) table {
 	}
 	for _, s := range r.Series {
 		for _, p := range s.Points {
-			at, labels := p.Time.Local().Format("2006-01-02 15:04:05.000"), labelText(s.Labels)
 			if q.step > 0 {
-				t.add(at, labels, value(p.Last), value(p.Min), value(p.Max), value(p.Avg), strconv.Itoa(p.Count))
+				t.add(p.Time, labelSet(s.Labels), p.Last, p.Min, p.Max, p.Avg, p.Count)
 			} else {
-				t.add(at, labels, value(p.Last))
+				t.add(p.Time, labelSet(s.Labels), p.Last)
 			}
 		}
 	}
 	t.empty = fmt.Sprintf("agent %s has no samples of %s in that time", q.agent, q.metric)
 	return t
-}
-
-// value writes a number without an exponent where it is a whole one.
-func value(v float64) string {
-	if v == float64(int64(v)) {
-		return strconv.FormatInt(int64(v), 10)
-	}
-	return strconv.FormatFloat(v, 'g', 6, 64)
 }

@@ -5,7 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +29,7 @@ type connection struct {
 type ctl struct {
 	configFile string
 	output     string
+	timeout    time.Duration
 }
 
 func root() *cobra.Command {
@@ -42,14 +45,22 @@ func root() *cobra.Command {
 or from SENTINEL_SERVER, SENTINEL_CA_FILE and SENTINEL_TOKEN_FILE. inspect-wal
 needs no server.
 
+Tables are for people; -o json and -o csv are for programs. Nothing is ever asked
+back: every command can stand in a script.
+
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused,
 4 not found, 5 a part of the service does not answer, 6 what was checked does
 not hold.`)
 	root.PersistentFlags().StringVarP(&c.configFile, "config", "c", "", "file that says how to reach the server (SENTINELCTL_CONFIG)")
 	root.PersistentFlags().StringVarP(&c.output, "output", "o", "table", "table, json or csv")
+	root.PersistentFlags().DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for each answer of the server")
+	formats := []string{"table", "json", "csv"}
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		switch c.output {
-		case "table", "json", "csv":
+		if c.timeout <= 0 {
+			return sentinel.Errorf(sentinel.Invalid, "--timeout %s: want a positive duration such as 30s", c.timeout)
+		}
+		if slices.Contains(formats, c.output) {
 			return nil
 		}
 		return sentinel.Errorf(sentinel.Invalid, "--output %q: want table, json or csv", c.output)
@@ -79,7 +90,11 @@ func (c *ctl) client() (*api.Client, error) {
 		}
 	}
 	var conn connection
-	if err := config.Load(path, os.Environ(), &conn); err != nil {
+	err := config.Load(path, os.Environ(), &conn)
+	if err != nil && sentinel.CodeOf(err) == sentinel.NotFound {
+		return nil, sentinel.Errorf(sentinel.NotFound, "configuration file %s does not exist; `sentinelctl --help` shows what belongs in it", path)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if conn.Server == "" || conn.TokenFile == "" {
@@ -89,5 +104,9 @@ func (c *ctl) client() (*api.Client, error) {
 	if err != nil {
 		return nil, sentinel.Errorf(sentinel.NotFound, "token_file: %w; `sentinel-server token create` makes a token", err)
 	}
-	return api.NewClient(conn.Server, conn.CAFile, strings.TrimSpace(string(token)))
+	text := strings.TrimSpace(string(token))
+	if text == "" || strings.ContainsAny(text, " \t\r\n") {
+		return nil, sentinel.Errorf(sentinel.Invalid, "token_file: %s does not hold one token; `sentinel-server token create > %s` makes one", conn.TokenFile, conn.TokenFile)
+	}
+	return api.NewClient(api.ClientConfig{Server: conn.Server, CAFile: conn.CAFile, Token: text, Timeout: c.timeout})
 }

@@ -85,24 +85,30 @@ func (r resources) agents() {
 		}
 		cred, err := r.deps.Registry.Register(ctx, in.Body.Hostname, labels)
 		if err != nil {
-			return nil, r.fail(err)
+			if sentinel.CodeOf(err) == sentinel.Invalid {
+				err = &fieldError{"body", err}
+			}
+			return nil, r.fail(ctx, err)
 		}
 		return &createOutput{Credential{string(cred.Agent), cred.Key.ID, cred.Key.SecretText()}}, nil
 	})
 }
 
 func (r resources) listAgents(ctx context.Context, search, after string, limit int) (AgentPage, error) {
+	if err := clean("query.search", search); err != nil {
+		return AgentPage{}, r.fail(ctx, err)
+	}
 	f := postgres.AgentFilter{Search: search, Limit: limit}
 	if after != "" {
 		id, err := strconv.ParseInt(after, 36, 64)
 		if err != nil || id < 0 {
-			return AgentPage{}, r.fail(sentinel.Errorf(sentinel.Invalid, "after: not a cursor of this list"))
+			return AgentPage{}, r.fail(ctx, wrong("query.after", "not a cursor of this list"))
 		}
 		f.After = id
 	}
 	rows, err := r.deps.DB.Agents(ctx, f)
 	if err != nil {
-		return AgentPage{}, r.fail(err)
+		return AgentPage{}, r.fail(ctx, err)
 	}
 	page := AgentPage{Agents: make([]Agent, 0, len(rows))}
 	for _, a := range rows {
@@ -140,6 +146,13 @@ func (c *Client) Agents(ctx context.Context, search string) ([]Agent, error) {
 			return all, nil
 		}
 	}
+}
+
+// Agent returns one agent by its id.
+func (c *Client) Agent(ctx context.Context, id string) (Agent, error) {
+	var a Agent
+	err := c.call(ctx, http.MethodGet, "/agents/"+url.PathEscape(id), nil, nil, &a)
+	return a, err
 }
 
 // Register registers an agent and returns its credential.

@@ -39,6 +39,7 @@ func New(deps Deps) http.Handler {
 	config := huma.DefaultConfig("Sentinel", "v1")
 	config.DocsPath, config.SchemasPath = "", "" // the viewer would load from other hosts
 	config.CreateHooks = nil                     // no $schema links in answers
+	config.Transformers = append(config.Transformers, identify)
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
 	mux := http.NewServeMux()
@@ -49,17 +50,11 @@ func New(deps Deps) http.Handler {
 	r.agents()
 	r.samples()
 	r.books()
-	return bounded(mux)
-}
-
-// bounded puts a limit on what a request may hold, and tells browsers to be wary.
-func bounded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
+	schemas := api.OpenAPI().Components.Schemas.Map()
+	if s := schemas["ErrorModel"]; s != nil {
+		s.Properties["request_id"] = &huma.Schema{Type: huma.TypeString, Description: "That of the header X-Request-Id; the service's log has it"}
+	}
+	return around(mux, deps.Log)
 }
 
 // resources registers what the interface offers.
@@ -109,56 +104,26 @@ func authenticate(api huma.API, deps Deps) func(huma.Context, func(huma.Context)
 			next(ctx)
 			return
 		}
-		status, message := problem(deps.Log, err)
+		status, message, details := problem(ctx.Context(), deps.Log, err)
 		if status == http.StatusUnauthorized {
 			ctx.SetHeader("WWW-Authenticate", "Bearer")
 		}
-		_ = huma.WriteErr(api, ctx, status, message) // the client may be gone
+		_ = huma.WriteErr(api, ctx, status, message, details...) // the client may be gone
 	}
-}
-
-// problem maps the one error vocabulary to HTTP. What is our own fault is logged
-// and not shown.
-func problem(log *slog.Logger, err error) (status int, message string) {
-	switch sentinel.CodeOf(err) {
-	case sentinel.Invalid:
-		return http.StatusUnprocessableEntity, err.Error()
-	case sentinel.Unauthenticated:
-		return http.StatusUnauthorized, err.Error()
-	case sentinel.Forbidden:
-		return http.StatusForbidden, err.Error()
-	case sentinel.NotFound:
-		return http.StatusNotFound, err.Error()
-	case sentinel.Conflict, sentinel.Forked:
-		return http.StatusConflict, err.Error()
-	case sentinel.ResourceExhausted:
-		return http.StatusTooManyRequests, err.Error()
-	case sentinel.Unavailable:
-		log.Warn("request failed", "error", err)
-		return http.StatusServiceUnavailable, "a part of the service does not answer, try again later"
-	}
-	log.Error("request failed", "error", err)
-	return http.StatusInternalServerError, "the service failed; its log says why"
-}
-
-// fail turns an error into the library's.
-func (r resources) fail(err error) error {
-	status, message := problem(r.deps.Log, err)
-	return huma.NewError(status, message)
 }
 
 // agent returns the row of the agent in a path.
 func (r resources) agent(ctx context.Context, name string) (postgres.Agent, error) {
 	id := sentinel.AgentID(name)
 	if err := id.Validate(); err != nil {
-		return postgres.Agent{}, r.fail(err)
+		return postgres.Agent{}, r.fail(ctx, wrong("path.agent", "%w", err))
 	}
 	a, err := r.deps.DB.AgentByName(ctx, id)
 	if err != nil && sentinel.CodeOf(err) == sentinel.NotFound {
-		return a, r.fail(sentinel.Errorf(sentinel.NotFound, "agent %q is not registered; `sentinelctl agent ls` lists those that are", name))
+		return a, r.fail(ctx, sentinel.Errorf(sentinel.NotFound, "agent %q is not registered; `sentinelctl agent ls` lists those that are", name))
 	}
 	if err != nil {
-		return a, r.fail(err)
+		return a, r.fail(ctx, err)
 	}
 	return a, nil
 }

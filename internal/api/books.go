@@ -52,7 +52,7 @@ func (r resources) books() {
 			}
 			b, err := r.deps.DB.Books(ctx, a.ID)
 			if err != nil {
-				return nil, r.fail(err)
+				return nil, r.fail(ctx, err)
 			}
 			out := Books{Agent: string(a.Name), Epochs: make([]EpochBook, 0, len(b.Epochs)), Total: toBook(b.Total)}
 			for _, e := range b.Epochs {

@@ -25,35 +25,71 @@ type Client struct {
 	base  string
 	token string
 	http  *http.Client
+
+	timeout time.Duration // for the message
 }
 
-// NewClient returns a client for the server at base, such as
-// https://sentinel.example:7480. caFile holds the authorities that may vouch for
-// it, in PEM; empty means those of the system. The token is never sent in clear.
-func NewClient(base, caFile, token string) (*Client, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, sentinel.Errorf(sentinel.Invalid, "server %q: want a URL such as https://sentinel.example:7480", base)
+// ClientConfig says where a server is and who asks.
+type ClientConfig struct {
+	// Server is the base URL, such as https://sentinel.example:7480.
+	Server string
+	// CAFile holds the authorities that may vouch for it, in PEM; empty means those
+	// of the system.
+	CAFile string
+	Token  string
+	// Timeout bounds one request and its answer [30s].
+	Timeout time.Duration
+}
+
+// NewClient returns a client. The token is never sent in clear, nor to any other
+// host than the server: redirects are not followed. The error is Invalid where the
+// configuration cannot be right, NotFound where the CAFile is missing.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	u, err := url.Parse(cfg.Server)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, sentinel.Errorf(sentinel.Invalid, "server: want a URL such as https://sentinel.example:7480, without user, password or query")
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS13}
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
+	if cfg.CAFile != "" {
+		pem, err := os.ReadFile(cfg.CAFile)
 		if err != nil {
-			return nil, sentinel.Errorf(sentinel.NotFound, "ca_file: %w", err)
+			return nil, sentinel.Errorf(sentinel.NotFound, "ca_file: %w; it is the authority of the server's certificate, in PEM", err)
 		}
 		t.RootCAs = x509.NewCertPool()
 		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, sentinel.Errorf(sentinel.Invalid, "ca_file: %s holds no certificate in PEM form", caFile)
+			return nil, sentinel.Errorf(sentinel.Invalid, "ca_file: %s holds no certificate in PEM form", cfg.CAFile)
 		}
 	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 30 * time.Second
+	}
 	return &Client{
-		base: strings.TrimSuffix(base, "/"), token: token,
+		base: strings.TrimSuffix(cfg.Server, "/"), token: cfg.Token, timeout: cfg.Timeout,
 		http: &http.Client{
-			Timeout:       30 * time.Second,
+			Timeout:       cfg.Timeout,
 			Transport:     &http.Transport{TLSClientConfig: t, Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
+}
+
+// unreachable says why there was no answer, and what to do about it.
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("interrupted: %w", ctx.Err())
+	}
+	var u *url.Error
+	if errors.As(err, &u) && u.Timeout() {
+		return sentinel.Errorf(sentinel.Unavailable, "server %s did not answer within %s", c.base, c.timeout)
+	}
+	if u != nil {
+		err = u.Err
+	}
+	var cert *tls.CertificateVerificationError
+	if errors.As(err, &cert) {
+		return sentinel.Errorf(sentinel.Invalid, "server %s cannot prove who it is: %w; ca_file must name the authority that made its certificate, and server a name in it", c.base, cert.Err)
+	}
+	return sentinel.Errorf(sentinel.Unavailable, "server %s does not answer: %w; is sentinel-server running there? (its key server.api says where it listens)", c.base, err)
 }
 
 // call sends a request and decodes the answer into out. A problem comes back as
@@ -82,11 +118,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
-		return sentinel.Errorf(sentinel.Unavailable, "server %s does not answer: %w", c.base, err)
+		return c.unreachable(ctx, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 300 {

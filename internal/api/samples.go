@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -44,7 +45,7 @@ type Point struct {
 	Last  float64   `json:"last"`
 	Min   float64   `json:"min"`
 	Max   float64   `json:"max"`
-	Avg   float64   `json:"avg"`
+	Avg   *float64  `json:"avg,omitempty" doc:"Missing where the sum of the samples is too large for a number"`
 	Count int       `json:"count" doc:"Samples in the step"`
 }
 
@@ -78,7 +79,7 @@ func (r resources) samples() {
 			}
 			rows, err := r.deps.DB.Latest(ctx, a.ID, latestLookback)
 			if err != nil {
-				return nil, r.fail(err)
+				return nil, r.fail(ctx, err)
 			}
 			out := Latest{Agent: string(a.Name), Samples: make([]Sample, 0, len(rows))}
 			for _, s := range rows {
@@ -106,12 +107,12 @@ func (r resources) samples() {
 			}
 			q, err := rangeQuery(in.Metric, in.Labels, in.From, in.To, in.Step)
 			if err != nil {
-				return nil, r.fail(err)
+				return nil, r.fail(ctx, err)
 			}
 			q.Agent = a.ID
 			rows, err := r.deps.DB.Range(ctx, q)
 			if err != nil {
-				return nil, r.fail(err)
+				return nil, r.fail(ctx, err)
 			}
 			out := Range{Agent: string(a.Name), Series: make([]Series, 0, len(rows))}
 			for _, s := range rows {
@@ -124,10 +125,16 @@ func (r resources) samples() {
 // rangeQuery reads what a request asks for.
 func rangeQuery(metric string, labels []string, from, to time.Time, step string) (postgres.RangeQuery, error) {
 	q := postgres.RangeQuery{Name: metric, From: from, To: to}
+	if err := clean("query.metric", metric); err != nil {
+		return q, err
+	}
 	for _, l := range labels {
 		name, value, ok := strings.Cut(l, "=")
+		if err := clean("query.label", l); err != nil {
+			return q, err
+		}
 		if !ok {
-			return q, sentinel.Errorf(sentinel.Invalid, "label: want name=value, not %.80q", l)
+			return q, wrong("query.label", "want name=value, not %.80q", l)
 		}
 		q.Labels = append(q.Labels, sentinel.Label{Name: name, Value: value})
 	}
@@ -138,12 +145,12 @@ func rangeQuery(metric string, labels []string, from, to time.Time, step string)
 		q.From = q.To.Add(-time.Hour)
 	}
 	if !q.From.Before(q.To) {
-		return q, sentinel.Errorf(sentinel.Invalid, "from: is not before to")
+		return q, wrong("query.from", "is not before to")
 	}
 	if step != "" {
 		d, err := time.ParseDuration(step)
 		if err != nil || d < time.Second {
-			return q, sentinel.Errorf(sentinel.Invalid, "step: want a duration of at least 1s such as 1m, not %.40q", step)
+			return q, wrong("query.step", "want a duration of at least 1s such as 1m, not %.40q", step)
 		}
 		q.Step = d
 	}
@@ -153,7 +160,11 @@ func rangeQuery(metric string, labels []string, from, to time.Time, step string)
 func toSeries(s postgres.SeriesPoints) Series {
 	out := Series{Name: s.Series.Name, Labels: labelMap(s.Series.Labels), Unit: s.Series.Unit, Kind: s.Series.Kind.String(), Points: make([]Point, 0, len(s.Points))}
 	for _, p := range s.Points {
-		out.Points = append(out.Points, Point{p.Time, p.Last, p.Min, p.Max, p.Sum / float64(p.Count), p.Count})
+		point := Point{Time: p.Time, Last: p.Last, Min: p.Min, Max: p.Max, Count: p.Count}
+		if avg := p.Sum / float64(p.Count); !math.IsNaN(avg) && !math.IsInf(avg, 0) { // JSON has neither
+			point.Avg = &avg
+		}
+		out.Points = append(out.Points, point)
 	}
 	return out
 }

@@ -35,7 +35,8 @@ func Sections() []string {
 type Validator interface{ Validate() error }
 
 // Load reads the file at path and then the environment into out, a pointer to a
-// struct that holds the defaults. An empty path means environment and defaults
+// struct that holds the defaults. Where its keys are all Sections the other sections
+// are passed over, else they are unknown keys. An empty path means environment and defaults
 // alone. Every struct in out that is a Validator is asked at the end. All errors
 // are Invalid or NotFound and are fit to be shown as they are.
 func Load(path string, environ []string, out any) error {
@@ -114,7 +115,7 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 		seen[key.Value] = true
 		field, ok := fieldByKey(v, key.Value)
 		if !ok {
-			if path == "" && isSection(key.Value) {
+			if path == "" && isSection(key.Value) && sectioned(v.Type()) {
 				continue
 			}
 			return l.errorf(key, at, "unknown key; %s", suggest(key.Value, v.Type(), path == ""))

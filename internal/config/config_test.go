@@ -82,6 +82,24 @@ func TestLoadNamesFileLineAndKey(t *testing.T) {
 	}
 }
 
+// TestLoadOfAFileOfItsOwn is about files that are not the shared one.
+func TestLoadOfAFileOfItsOwn(t *testing.T) {
+	var out struct {
+		Server string `yaml:"server"`
+		CAFile string `yaml:"ca_file"`
+	}
+	for _, tt := range []struct{ text, want string }{
+		{"server: a\nca_fil: b\n", `:2: ca_fil: unknown key; did you mean "ca_file"?`},
+		{"zzzzzzzz: b\n", "known here: server, ca_file"},
+		{"worker: {}\n", ":1: worker: unknown key"},
+		{"server: {gateway: x}\n", ":1: server: want a text"},
+	} {
+		if err := config.Load(write(t, tt.text), nil, &out); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: error is %v, want %q", tt.text, err, tt.want)
+		}
+	}
+}
+
 func TestLoadNamesTheEnvironmentVariable(t *testing.T) {
 	err := config.Load("", []string{"SENTINEL_AGENT_INTERVAL=soon"}, new(sample))
 	if err == nil || !strings.Contains(err.Error(), "SENTINEL_AGENT_INTERVAL (agent.interval): want a duration") {

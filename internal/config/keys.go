@@ -46,6 +46,13 @@ func firstKey(t reflect.Type) string {
 
 func isSection(key string) bool { return slices.Contains(Sections(), key) }
 
+// sectioned reports whether a struct is one program's view of the shared file, so
+// that the sections of other programs may stand beside its own.
+func sectioned(t reflect.Type) bool {
+	keys := keysOf(t)
+	return len(keys) > 0 && !slices.ContainsFunc(keys, func(k string) bool { return !isSection(k) })
+}
+
 // isScalarStruct reports whether a value reads itself from one word.
 func isScalarStruct(v reflect.Value) bool {
 	_, ok := reflect.New(v.Type()).Interface().(encoding.TextUnmarshaler)
@@ -62,7 +69,7 @@ func join(path, key string) string {
 // suggest names the key that was probably meant, or all there are.
 func suggest(key string, t reflect.Type, top bool) string {
 	keys := keysOf(t)
-	if top {
+	if top && sectioned(t) {
 		keys = Sections()
 	}
 	best, bestDistance := "", len(key)/2+1

@@ -15,10 +15,12 @@ const (
 	keyFresh   = 3 * time.Second // a revoked key is refused after this at the latest
 	keyStale   = 24 * time.Hour  // how long known keys serve while the database is out
 	maxKeyring = 50_000          // agents held in memory
+	maxUnknown = 10_000          // names held in memory that belong to no agent
 )
 
 // Keyring finds agents' keys. It keeps them for a few seconds, and through an
 // outage of the database for a day, so that agents that are known go on working.
+// Names that anybody may make up are kept apart, so that they push no agent out.
 // Safe for concurrent use.
 type Keyring struct {
 	db    *postgres.DB
@@ -26,15 +28,19 @@ type Keyring struct {
 	log   *slog.Logger
 	now   func() time.Time
 
-	mu     sync.Mutex
-	agents map[sentinel.AgentID]*ring
+	mu      sync.Mutex
+	agents  map[sentinel.AgentID]*ring     // at most maxAgents
+	unknown map[sentinel.AgentID]time.Time // when it was looked up; at most maxUnknown
+
+	maxAgents, maxUnknown int
 }
 
-// ring is what is known of one agent; keys is empty for one that does not exist.
+// ring is what is known of one agent. Only tried changes, under the keyring's lock.
 type ring struct {
-	id     int64
+	id     int64 // 0 for one that does not exist
 	keys   map[string]heldKey
 	loaded time.Time
+	tried  time.Time // when loading it anew failed; zero: it did not
 }
 
 type heldKey struct {
@@ -44,7 +50,8 @@ type heldKey struct {
 
 // NewKeyring returns an empty keyring.
 func NewKeyring(db *postgres.DB, vault *sign.Vault, log *slog.Logger) *Keyring {
-	return &Keyring{db: db, vault: vault, log: log, now: time.Now, agents: map[sentinel.AgentID]*ring{}}
+	return &Keyring{db: db, vault: vault, log: log, now: time.Now, agents: map[sentinel.AgentID]*ring{},
+		unknown: map[sentinel.AgentID]time.Time{}, maxAgents: maxKeyring, maxUnknown: maxUnknown}
 }
 
 // Key returns the key; see Lookup.
@@ -84,26 +91,66 @@ func (k *Keyring) ring(ctx context.Context, agent sentinel.AgentID) (*ring, erro
 	if agent.Validate() != nil {
 		return &ring{}, nil
 	}
-	k.mu.Lock()
-	known := k.agents[agent]
-	k.mu.Unlock()
-	if known != nil && k.now().Sub(known.loaded) < keyFresh {
+	now := k.now()
+	known, fresh := k.recall(agent, now)
+	if fresh {
 		return known, nil
 	}
 	loaded, err := k.load(ctx, agent)
-	if err != nil {
-		if known != nil && known.id != 0 && k.now().Sub(known.loaded) < keyStale {
-			return known, nil
-		}
-		return nil, sentinel.Errorf(sentinel.Unavailable, "look up agent %q: %w", agent, err)
+	if err == nil {
+		k.keep(agent, loaded)
+		return loaded, nil
 	}
+	if known != nil && now.Sub(known.loaded) < keyStale {
+		// While the database is out each try may take seconds: one now and then is
+		// enough, but not one that a caller gave up itself.
+		if ctx.Err() == nil {
+			k.mu.Lock()
+			known.tried = k.now()
+			k.mu.Unlock()
+		}
+		return known, nil
+	}
+	return nil, sentinel.Errorf(sentinel.Unavailable, "look up agent %q: %w", agent, err)
+}
+
+// recall returns what is known of an agent, and whether it is to be believed
+// without asking the database.
+func (k *Keyring) recall(agent sentinel.AgentID, now time.Time) (r *ring, fresh bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.agents) >= maxKeyring {
-		clear(k.agents)
+	if at, ok := k.unknown[agent]; ok && now.Sub(at) < keyFresh {
+		return &ring{}, true
 	}
-	k.agents[agent] = loaded
-	return loaded, nil
+	r = k.agents[agent]
+	if r == nil {
+		return nil, false
+	}
+	waiting := !r.tried.IsZero() && now.Sub(r.tried) < keyFresh && now.Sub(r.loaded) < keyStale
+	return r, waiting || now.Sub(r.loaded) < keyFresh
+}
+
+func (k *Keyring) keep(agent sentinel.AgentID, r *ring) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if r.id == 0 {
+		delete(k.agents, agent)
+		if len(k.unknown) >= k.maxUnknown {
+			clear(k.unknown)
+		}
+		k.unknown[agent] = r.loaded
+		return
+	}
+	delete(k.unknown, agent)
+	if _, held := k.agents[agent]; !held {
+		for other := range k.agents { // any will do: it is looked up again when it speaks
+			if len(k.agents) < k.maxAgents {
+				break
+			}
+			delete(k.agents, other)
+		}
+	}
+	k.agents[agent] = r
 }
 
 func (k *Keyring) load(ctx context.Context, agent sentinel.AgentID) (*ring, error) {

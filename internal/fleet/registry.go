@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -59,8 +60,17 @@ func checkLabels(hostname string, labels []sentinel.Label) error {
 const tokenPrefix = "sntl_"
 
 // CreateToken makes an API token and returns it, the only time that it is shown;
-// the database keeps its hash. A zero ttl means that it does not expire.
+// the database keeps its hash. A zero ttl means that it does not expire. The error is
+// Invalid for an unknown role, a negative ttl or a name that says nothing.
 func (r *Registry) CreateToken(ctx context.Context, name string, role postgres.Role, ttl time.Duration) (string, error) {
+	switch {
+	case role != postgres.Viewer && role != postgres.Operator && role != postgres.Admin:
+		return "", sentinel.Errorf(sentinel.Invalid, "role %.40q is not known, want %s, %s or %s", role, postgres.Viewer, postgres.Operator, postgres.Admin)
+	case ttl < 0:
+		return "", sentinel.Errorf(sentinel.Invalid, "ttl: %s has passed already; 0 means that the token does not expire", ttl)
+	case strings.TrimSpace(name) == "" || len(name) > 255 || !utf8.ValidString(name) || strings.IndexByte(name, 0) >= 0:
+		return "", sentinel.Errorf(sentinel.Invalid, "name: want up to 255 bytes of text that say what the token is for")
+	}
 	raw := make([]byte, 32)
 	rand.Read(raw)
 	token := tokenPrefix + base64.RawURLEncoding.EncodeToString(raw)

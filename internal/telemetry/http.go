@@ -51,11 +51,21 @@ func answer(checks []Check) http.HandlerFunc {
 	}
 }
 
+const (
+	readPatience  = time.Minute     // for a request to be sent as a whole
+	writePatience = 2 * time.Minute // for it to be answered, and the answer to be taken
+)
+
 // Serve serves HTTP on the listener until ctx ends, then lets running requests
-// finish for a few seconds and returns nil.
+// finish for a few seconds and returns nil. It takes the listener over. Clients that
+// send or take too slowly are cut off; a handler that answers for longer than a
+// minute must move both deadlines itself, through http.ResponseController.
 func Serve(ctx context.Context, lis net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		BaseContext: func(net.Listener) context.Context { return ctx }}
+	// Not ctx itself: what is running would be given up at once.
+	base, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: readPatience, WriteTimeout: writePatience,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, BaseContext: func(net.Listener) context.Context { return base }}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(lis) }()
 	select {

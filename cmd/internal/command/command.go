@@ -39,6 +39,7 @@ func Main(root *cobra.Command) int {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	root.SilenceErrors, root.SilenceUsage = true, true
+	runGroups(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return sentinel.Errorf(sentinel.Invalid, "%w; `%s --help` shows what there is", err, c.CommandPath())
 	})
@@ -50,6 +51,17 @@ func Main(root *cobra.Command) int {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", root.Name(), err)
 	}
 	return exitCode(err)
+}
+
+// runGroups makes commands that only hold others show their help. Cobra does that
+// by itself, but then for a misspelt command below them as well, with success.
+func runGroups(c *cobra.Command) {
+	if !c.Runnable() {
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
+	for _, sub := range c.Commands() {
+		runGroups(sub)
+	}
 }
 
 func exitCode(err error) int {
