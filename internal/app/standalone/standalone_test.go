@@ -70,7 +70,7 @@ func TestOneFolderKeepsEverything(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client, err := api.NewClient(place.API, filepath.Join(state, "certs", "ca.crt"), string(token))
+		client, err := api.NewClient(api.ClientConfig{Server: place.API, CAFile: filepath.Join(state, "certs", "ca.crt"), Token: string(token)})
 		if err != nil {
 			t.Fatal(err)
 		}
