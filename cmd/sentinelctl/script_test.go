@@ -271,6 +271,7 @@ func (s *system) setup(env *testscript.Env) error {
 	env.Setenv("HOME", filepath.Join(work, "home"))
 	env.Setenv("XDG_CONFIG_HOME", filepath.Join(work, "home"))
 	env.Setenv("SENTINELCTL_CONFIG", filepath.Join(work, "admin.yml"))
+	env.Setenv("GORACE", "atexit_sleep_ms=0") // else the race detector adds a second to every command
 	env.Setenv("URL", s.url)
 	env.Setenv("CLOSED", s.closed)
 	env.Setenv("CA", s.certs.CA)
@@ -395,7 +396,7 @@ func blackhole(ts *testscript.TestScript, _ bool, _ []string) {
 			if err != nil {
 				return
 			}
-			ts.Defer(func() { conn.Close() })
+			defer conn.Close() // at the end of all, with the listener
 		}
 	}()
 	ts.Setenv("BLACKHOLE", "https://"+lis.Addr().String())
