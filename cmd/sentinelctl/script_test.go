@@ -396,7 +396,7 @@ func blackhole(ts *testscript.TestScript, _ bool, _ []string) {
 			if err != nil {
 				return
 			}
-			ts.Defer(func() { conn.Close() })
+			defer conn.Close() // at the end of all, with the listener
 		}
 	}()
 	ts.Setenv("BLACKHOLE", "https://"+lis.Addr().String())
