@@ -273,6 +273,34 @@ func TestKeyringCachesAndForgetsInTime(t *testing.T) {
 	must(t, f.lookup(t, second))
 }
 
+// TestKeyringAsksForTheVersionAlone: while nothing changes, keys that are known are
+// not read again.
+func TestKeyringAsksForTheVersionAlone(t *testing.T) {
+	f := newFixture(t, postgrestest.New(t))
+	cred := f.register(t)
+	must(t, f.lookup(t, cred))
+	before, err := f.db.FleetVersion(t.Context())
+	must(t, err)
+	for range 5 {
+		f.clock.add(keyFresh)
+		must(t, f.lookup(t, cred))
+	}
+	f.keys.mu.Lock()
+	version := f.keys.agents[cred.Agent].version
+	f.keys.mu.Unlock()
+	if version != before {
+		t.Errorf("the keys were read at version %d, want still %d", version, before)
+	}
+	f.addKey(t, cred, postgres.KeyPending)
+	f.clock.add(keyFresh)
+	must(t, f.lookup(t, cred))
+	f.keys.mu.Lock()
+	defer f.keys.mu.Unlock()
+	if again := f.keys.agents[cred.Agent].version; again == before {
+		t.Error("a change was not noticed")
+	}
+}
+
 func TestP18RetiringKeyServesUntilItsGraceEnds(t *testing.T) {
 	f := newFixture(t, postgrestest.New(t))
 	old := f.register(t)

@@ -12,13 +12,15 @@ import (
 )
 
 const (
-	keyFresh   = 3 * time.Second // a revoked key is refused after this at the latest
-	keyStale   = 24 * time.Hour  // how long known keys serve while the database is out
-	maxKeyring = 50_000          // agents held in memory
-	maxUnknown = 10_000          // names held in memory that belong to no agent
+	keyFresh     = 2 * time.Second // a revoked key is refused after this and versionFresh at the latest
+	versionFresh = time.Second
+	keyStale     = 24 * time.Hour // how long known keys serve while the database is out
+	maxKeyring   = 50_000         // agents held in memory
+	maxUnknown   = 10_000         // names held in memory that belong to no agent
 )
 
-// Keyring finds agents' keys. It keeps them for a few seconds, and through an
+// Keyring finds agents' keys. It keeps them for as long as the database's fleet
+// version, which it asks for every few seconds, stays the same, and through an
 // outage of the database for a day, so that agents that are known go on working.
 // Names that anybody may make up are kept apart, so that they push no agent out.
 // Safe for concurrent use.
@@ -33,14 +35,22 @@ type Keyring struct {
 	unknown map[sentinel.AgentID]time.Time // when it was looked up; at most maxUnknown
 
 	maxAgents, maxUnknown int
+
+	// One at a time asks for the version, for everybody.
+	versionMu sync.Mutex
+	version   int64
+	failed    error // of the last asking
+	versionAt time.Time
 }
 
-// ring is what is known of one agent. Only tried changes, under the keyring's lock.
+// ring is what is known of one agent. Only loaded and tried change, under the
+// keyring's lock.
 type ring struct {
-	id     int64 // 0 for one that does not exist
-	keys   map[string]heldKey
-	loaded time.Time
-	tried  time.Time // when loading it anew failed; zero: it did not
+	id      int64 // 0 for one that does not exist
+	keys    map[string]heldKey
+	version int64     // of the fleet, read before the keys
+	loaded  time.Time // or found to be unchanged
+	tried   time.Time // when loading it anew failed; zero: it did not
 }
 
 type heldKey struct {
@@ -96,22 +106,61 @@ func (k *Keyring) ring(ctx context.Context, agent sentinel.AgentID) (*ring, erro
 	if fresh {
 		return known, nil
 	}
-	loaded, err := k.load(ctx, agent)
+	version, err := k.fleetVersion(ctx)
+	if err == nil && known != nil && known.version == version {
+		k.mu.Lock()
+		known.loaded, known.tried = now, time.Time{}
+		k.mu.Unlock()
+		return known, nil
+	}
+	var loaded *ring
 	if err == nil {
+		loaded, err = k.load(ctx, agent)
+	}
+	if err == nil {
+		loaded.version = version
 		k.keep(agent, loaded)
 		return loaded, nil
 	}
-	if known != nil && now.Sub(known.loaded) < keyStale {
-		// While the database is out each try may take seconds: one now and then is
-		// enough, but not one that a caller gave up itself.
-		if ctx.Err() == nil {
-			k.mu.Lock()
-			known.tried = k.now()
-			k.mu.Unlock()
-		}
+	if k.serves(ctx, known, now) {
 		return known, nil
 	}
 	return nil, sentinel.Errorf(sentinel.Unavailable, "look up agent %q: %w", agent, err)
+}
+
+// serves reports whether what is known of an agent has to do, because the
+// database does not answer.
+func (k *Keyring) serves(ctx context.Context, known *ring, now time.Time) bool {
+	if known == nil {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now.Sub(known.loaded) >= keyStale {
+		return false
+	}
+	// While the database is out each try may take seconds: one now and then is
+	// enough, but not one that a caller gave up itself.
+	if ctx.Err() == nil {
+		known.tried = k.now()
+	}
+	return true
+}
+
+// fleetVersion returns the fleet's version as it was a moment ago at the most.
+func (k *Keyring) fleetVersion(ctx context.Context) (int64, error) {
+	k.versionMu.Lock()
+	defer k.versionMu.Unlock()
+	now := k.now()
+	if age := now.Sub(k.versionAt); age >= 0 && age < versionFresh && !k.versionAt.IsZero() {
+		return k.version, k.failed
+	}
+	v, err := k.db.FleetVersion(ctx)
+	if err != nil && ctx.Err() != nil {
+		return 0, err // the caller gave up: that says nothing to the others
+	}
+	k.version, k.failed, k.versionAt = v, err, k.now()
+	return v, err
 }
 
 // recall returns what is known of an agent, and whether it is to be believed
