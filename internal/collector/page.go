@@ -139,14 +139,6 @@ func (p *page) set(at id, v float64) {
 	}
 }
 
-// add is set for several things that share one series.
-func (p *page) add(at id, v float64) {
-	if at != refused && p.fresh[at] == p.run {
-		v += p.values[at]
-	}
-	p.set(at, v)
-}
-
 // value returns what was set in the current cycle, or Absent.
 func (p *page) value(i int) float64 {
 	if p.fresh[i] != p.run {

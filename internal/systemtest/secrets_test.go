@@ -85,7 +85,7 @@ func TestP20NoSecretInTheClear(t *testing.T) {
 	for what, secret := range secrets {
 		for place, content := range places {
 			for _, form := range [][]byte{secret, []byte(hex.EncodeToString(secret)), []byte(base64.StdEncoding.EncodeToString(secret)),
-				[]byte(base64.RawURLEncoding.EncodeToString(secret)), []byte(strings.Trim(fmt.Sprint(secret), "[]"))} {
+				[]byte(base64.RawURLEncoding.EncodeToString(secret)), []byte(strings.Trim(fmt.Sprintf("%d", secret), "[]"))} {
 				if bytes.Contains(content, form) {
 					t.Errorf("%s stands in %s", what, place)
 				}

@@ -249,9 +249,8 @@ func TestP4FullDiskThatDroppingDoesNotHelp(t *testing.T) {
 func TestSettleFreesSealedGenerations(t *testing.T) {
 	dir := memDir(t)
 	l := mustOpen(t, dir, small())
-	var all []Position
 	for n := range 40 {
-		all = append(all, mustAppend(t, l, entry(n, 200)))
+		mustAppend(t, l, entry(n, 200))
 	}
 	settle := func(epoch sentinel.Epoch, ranges ...sentinel.SeqRange) {
 		t.Helper()

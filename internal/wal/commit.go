@@ -213,7 +213,7 @@ func (l *Log) openGeneration() error {
 	g.dir = l.path(genName(g.ordinal, g.epoch))
 	w, err := openWriter(l.disk, g, l.cfg.SegmentBytes)
 	if err != nil {
-		l.disk.removeAll(g.dir) // nothing can be in it
+		_ = l.disk.removeAll(g.dir) // nothing can be in it
 		return err
 	}
 	if l.pendingSeals != nil {
@@ -234,7 +234,7 @@ func (l *Log) seal() {
 		return
 	}
 	l.active = nil
-	w.close()
+	_ = w.close() // what it has acknowledged is on disk
 	g := w.g
 	l.mu.Lock()
 	g.sealed, g.end, g.endKnown = true, g.acked, true

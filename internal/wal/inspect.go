@@ -162,7 +162,7 @@ func (in *Inspection) check(i int) Check {
 	}
 	past := false // behind the end nothing counts
 	w.damage = func(at place, length int64, what string) {
-		if !past && !(bound && c.Last >= end) {
+		if !past && (!bound || c.Last < end) {
 			c.Damage = append(c.Damage, Damage{filepath.Join(g.dir, segmentName(at.segment)), at.off, length, what})
 		}
 	}

@@ -100,7 +100,7 @@ func (s *scanner) found(f frame, at int64, n int) (frame, int64, error) {
 func (s *scanner) resume(wrong string) (frame, int64, error) {
 	start := s.off
 	_, at, n, err := s.search(start)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		s.off, s.cur.end = s.limit, 0
 		if start < s.limit {
 			s.report(start, s.limit-start, wrong+", and no whole frame behind it")

@@ -45,7 +45,7 @@ func (l *Log) Stats() Stats {
 		return s
 	}
 	if w, err := walkFolder(l.disk, first.dir, first.epoch); err == nil {
-		w.hasty().each(func(f frame, _ place) bool {
+		_ = w.hasty().each(func(f frame, _ place) bool {
 			if f.seq > 0 {
 				s.Oldest = time.UnixMilli(f.millis)
 			}
