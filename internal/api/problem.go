@@ -126,8 +126,8 @@ func around(mux *http.ServeMux, log *slog.Logger) http.Handler {
 		defer func() {
 			switch p := recover(); {
 			case p == nil:
-			case p == error(http.ErrAbortHandler) || a.status != 0: //nolint:errorlint // a panic's value, compared as net/http does
-				if p != error(http.ErrAbortHandler) { //nolint:errorlint // likewise
+			case p == http.ErrAbortHandler || a.status != 0: //nolint:errorlint // a panic's value, compared as net/http does
+				if p != http.ErrAbortHandler { //nolint:errorlint // likewise
 					log.Error("request broke off", "request", id, "method", r.Method, "panic", p)
 				}
 				panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
