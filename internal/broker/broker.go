@@ -167,6 +167,9 @@ func (b *Broker) Close() { b.conn.Close() }
 // Setup makes sure that the stream and the bucket exist; doing it again is
 // harmless. A stream that turns out to be another one than before is a reset.
 func (b *Broker) Setup(ctx context.Context) error {
+	if err := b.connected(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	stream, err := b.js.Stream(ctx, batchesStream)
@@ -229,12 +232,26 @@ func (b *Broker) reset() {
 // Ready returns an Unavailable error where the broker or its stream does not
 // answer.
 func (b *Broker) Ready(ctx context.Context) error {
+	if err := b.connected(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if _, err := b.js.Stream(ctx, batchesStream); err != nil {
 		return unavailable("ask for stream "+batchesStream, err)
 	}
 	return nil
+}
+
+// connected returns an Unavailable error that says why there is no connection.
+func (b *Broker) connected() error {
+	if b.conn.IsConnected() {
+		return nil
+	}
+	if err := b.conn.LastError(); err != nil {
+		return unavailable("no connection", err)
+	}
+	return sentinel.Errorf(sentinel.Unavailable, "no connection: the broker does not answer")
 }
 
 // Partitions returns the number of partitions of the stream.
