@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -93,7 +94,8 @@ type Sink interface {
 	Append(context.Context, Snapshot) error
 }
 
-// Set is the collectors of this host. Its methods are for one goroutine.
+// Set is the collectors of this host. Its methods are for one goroutine, except
+// Skipped.
 type Set struct {
 	cfg     Config
 	log     *slog.Logger
@@ -105,7 +107,7 @@ type Set struct {
 	link    link   // of self
 	rows    [][]id // success and duration of each slot, then the Set's own, in self
 	warned  bool   // that the layout is full
-	skipped uint64
+	skipped atomic.Uint64
 }
 
 // New returns the collectors that cfg enables and that this system has. It reads
@@ -138,8 +140,8 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Set, error) {
 }
 
 // Skipped returns how many cycles Run has left out so far, because the host slept
-// or a cycle took longer than the interval.
-func (s *Set) Skipped() uint64 { return s.skipped }
+// or a cycle took longer than the interval. Safe for concurrent use.
+func (s *Set) Skipped() uint64 { return s.skipped.Load() }
 
 // Names returns the names of the collectors of this system, in the order in which
 // they run.

@@ -129,7 +129,7 @@ func (s *Set) Collect(ctx context.Context) (Snapshot, error) {
 	if err := ctx.Err(); err != nil {
 		return Snapshot{}, fmt.Errorf("collect: %w", err)
 	}
-	s.self.set(s.rows[len(s.slots)][0], float64(s.skipped))
+	s.self.set(s.rows[len(s.slots)][0], float64(s.skipped.Load()))
 	s.reg.join(&s.link, &s.self, len(s.slots), now)
 	if s.reg.full && !s.warned {
 		s.warned = true

@@ -26,7 +26,7 @@ func (s *Set) Run(ctx context.Context, sink Sink) error {
 		slot := s.slotOf(s.now())
 		if first || slot != last {
 			if missed := slot - last - 1; !first && missed > 0 {
-				s.skipped += uint64(missed)
+				s.skipped.Add(uint64(missed))
 				s.log.LogAttrs(ctx, slog.LevelInfo, "cycles were left out: the host slept or was too slow",
 					slog.Int64("cycles", missed))
 			}

@@ -12,6 +12,7 @@ type uplinkMetrics struct {
 	sessions    telemetry.Counter
 	sent        telemetry.Counter
 	sentBytes   telemetry.Counter
+	envelopes   telemetry.Counter // bytes of signed envelopes, payload included
 	deadLetters telemetry.Counter
 	stalls      telemetry.Counter
 }
@@ -29,6 +30,7 @@ func newMetrics(reg *telemetry.Registry, u *Uplink) *uplinkMetrics {
 		sessions:    reg.Counter("sentinel_agent_sessions_total"),
 		sent:        reg.Counter("sentinel_agent_batches_sent_total"),
 		sentBytes:   reg.Counter("sentinel_agent_payload_bytes_sent_total"),
+		envelopes:   reg.Counter("sentinel_agent_envelope_bytes_sent_total"),
 		deadLetters: reg.Counter("sentinel_agent_dead_letters_total"),
 		stalls:      reg.Counter("sentinel_agent_stalls_total"),
 	}

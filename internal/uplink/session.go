@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/protobuf/proto"
 
 	retry "github.com/sentinelgo/sentinel/internal/backoff"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -76,8 +77,9 @@ func (u *Uplink) session(ctx context.Context, conn *grpc.ClientConn, wait *retry
 	if !timer.Stop() {
 		return fmt.Errorf("the handshake took longer than %s", handshakeTimeout)
 	}
-	clock := time.Until(time.UnixMilli(welcome.GetUnixMs())) * -1
-	u.setUp(clock)
+	service := time.UnixMilli(welcome.GetUnixMs())
+	clock := time.Since(service)
+	u.setUp(clock, service)
 	wait.Reset()
 	u.metrics.sessions.Inc()
 	u.deps.Logger.Info("connected", "server", u.cfg.Address, "session", welcome.GetSessionId(), "clock_ahead", clock.Round(time.Millisecond))
@@ -293,6 +295,7 @@ func (c *conversation) send(b *batch) error {
 	c.waiting[name{b.epoch, b.seq}] = b
 	c.u.metrics.sent.Inc()
 	c.u.metrics.sentBytes.Add(len(b.payload))
+	c.u.metrics.envelopes.Add(proto.Size(e))
 	return c.stream.Send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Batch{Batch: &sentinelpb.Batch{Envelope: e, Lane: b.lane}}})
 }
 

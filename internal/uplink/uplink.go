@@ -91,8 +91,10 @@ type Uplink struct {
 	metrics *uplinkMetrics
 	stall   time.Duration
 
-	mu     sync.Mutex
-	status Status
+	mu      sync.Mutex
+	status  Status
+	service time.Time // the service's clock when the session began
+	at      instant   // of that
 }
 
 // Status says how the uplink stands.
@@ -115,6 +117,16 @@ func (u *Uplink) Status() Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.status
+}
+
+// ServiceTime returns what the service's clock shows now: what it showed when the
+// session began, and what has elapsed since, whatever happened to this host's
+// clock. It is not known (false) without a session. It is late by the delay of the
+// network, and as good as the oscillator. Safe for concurrent use.
+func (u *Uplink) ServiceTime() (time.Time, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.service.Add(u.at.since()), u.status.Connected
 }
 
 // Run keeps a session open until ctx ends, and then returns nil. No failure of
@@ -218,9 +230,10 @@ func (c Config) transport() (credentials.TransportCredentials, error) {
 	return credentials.NewTLS(t), nil
 }
 
-func (u *Uplink) setUp(clock time.Duration) {
+func (u *Uplink) setUp(clock time.Duration, service time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.service, u.at = service, thisInstant()
 	u.status = Status{Connected: true, Since: time.Now(), Clock: clock}
 }
 

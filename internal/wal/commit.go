@@ -131,7 +131,7 @@ func (l *Log) attempt(group []*request) (int64, error) {
 		r.answer(Position{w.g.epoch, seq}, nil)
 		l.settleDeclared(r.losses)
 	}
-	if err := w.roll(); err != nil || w.g.bytes >= l.cfg.GenerationBytes || l.now().Sub(w.g.created) > l.cfg.MaxAge/16 {
+	if err := w.roll(); err != nil || w.g.bytes >= l.cfg.GenerationBytes || l.up()-w.g.created > l.cfg.MaxAge/ageSteps {
 		l.seal()
 	}
 	return n, nil
@@ -187,12 +187,12 @@ func (l *Log) acknowledge(w *writer, records uint64, due []debt) {
 	l.pendingSeals = nil
 	l.mu.Lock()
 	g, s := w.g, &w.staged
-	now := l.now()
-	if g.created.IsZero() {
-		g.created = now
+	up := l.up()
+	if g.acked == 0 {
+		g.created = up
 	}
 	g.bytes += s.bytes()
-	g.modified = now
+	g.modified, g.last = l.now(), up
 	g.acked = s.at.seq
 	// Readers hold the old list: it is replaced, not changed.
 	full := slices.DeleteFunc(slices.Clone(g.extents), func(e extent) bool { return e.index == s.at.segment })

@@ -18,7 +18,9 @@ const (
 type Config struct {
 	// MaxBytes bounds what all generations together take on disk.
 	MaxBytes int64 `yaml:"max_bytes"`
-	// MaxAge bounds how long ago the newest record of a generation was appended.
+	// MaxAge bounds how long ago the newest record of a generation was appended. A
+	// pause of the process counts as a sixteenth of it at most, so that a clock that
+	// jumps drops nothing.
 	MaxAge time.Duration `yaml:"max_age"`
 	// OnFull is the policy at MaxBytes and on a full file system.
 	OnFull Policy `yaml:"on_full"`

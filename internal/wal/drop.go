@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
@@ -22,6 +23,25 @@ func (l *Log) totalBytes() int64 {
 	return n
 }
 
+// ageSteps is how many parts MaxAge has: a generation is sealed after one, and a
+// pause between two counts as one at most.
+const ageSteps = 16
+
+// setAges sets when the generations that earlier processes wrote were appended to
+// last, by a clock that starts at 0 now. Only files' times can say, and those are
+// of the host's clock, which may have been wrong then or be wrong now. So the
+// time between two generations that follow each other counts as one step of the
+// age at most: no single jump of the clock, in whichever direction, makes the log
+// drop what it holds. A host that was switched off keeps its records for longer,
+// within MaxBytes.
+func setAges(gens []*generation, now time.Time, maxAge time.Duration) {
+	age := time.Duration(0)
+	for _, g := range slices.Backward(gens) {
+		age += min(max(0, now.Sub(g.modified)), maxAge/ageSteps)
+		g.last, now = -age, g.modified
+	}
+}
+
 // enforceAge drops what is older than MaxAge. An error is logged: the next
 // append tries again.
 func (l *Log) enforceAge() {
@@ -29,7 +49,7 @@ func (l *Log) enforceAge() {
 		l.mu.Lock()
 		var old *generation
 		if len(l.gens) > 0 && (!l.gens[0].own || l.gens[0].acked > 0) &&
-			l.now().Sub(l.gens[0].modified) > l.cfg.MaxAge {
+			l.up()-l.gens[0].last > l.cfg.MaxAge {
 			old = l.gens[0]
 		}
 		l.mu.Unlock()

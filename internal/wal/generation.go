@@ -42,8 +42,9 @@ type generation struct {
 	own     bool // written by this process: extents below are exact
 
 	bytes    int64
-	created  time.Time // first write; the zero time where another process wrote
 	modified time.Time
+	created  time.Duration // own: of the first write, by Log.up
+	last     time.Duration // of the last append, by Log.up; below 0 where another process wrote
 	sealed   bool
 	acked    uint64 // own: the last acknowledged record; else at least that many were
 

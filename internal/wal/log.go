@@ -45,6 +45,7 @@ type Log struct {
 	cfg  Config
 	log  *slog.Logger
 	now  func() time.Time
+	up   func() time.Duration // since Open, whatever happens to the host's clock
 	disk disk
 	lock *os.File
 
@@ -72,6 +73,7 @@ type Log struct {
 // options are what tests replace.
 type options struct {
 	now  func() time.Time
+	up   func() time.Duration // where missing, what now says
 	hook func(op, path string, run func() error) error
 }
 
@@ -99,7 +101,10 @@ func open(dir string, cfg Config, log *slog.Logger, opt options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	l := &Log{dir: dir, cfg: cfg, log: log, now: opt.now, disk: disk{hook: opt.hook}, changed: make(chan struct{})}
+	if start := opt.now(); opt.up == nil {
+		opt.up = func() time.Duration { return opt.now().Sub(start) } // monotonic where now is
+	}
+	l := &Log{dir: dir, cfg: cfg, log: log, now: opt.now, up: opt.up, disk: disk{hook: opt.hook}, changed: make(chan struct{})}
 	l.stats.Dropped = map[sentinel.LossReason]uint64{}
 	l.stats.Refused = map[sentinel.LossReason]uint64{}
 	if err := l.disk.mkdirAll(dir); err != nil {
@@ -154,6 +159,7 @@ func (l *Log) load() error {
 		l.debts = append(l.debts, l.lostFolder(path))
 	}
 	l.gens = f.gens
+	setAges(l.gens, l.now(), l.cfg.MaxAge)
 	for _, g := range slices.Clone(f.gens) {
 		if g.bytes == 0 && g.acked == 0 || g.isSettled() { // nothing was ever in it, or is needed from it
 			if err := l.free(g); err != nil {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +20,6 @@ import (
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 	"github.com/sentinelgo/sentinel/internal/uplink"
 	"github.com/sentinelgo/sentinel/internal/wal"
-	"github.com/sentinelgo/sentinel/internal/wire"
 )
 
 // Config is the agent's part of the configuration file.
@@ -122,11 +120,18 @@ func Run(ctx context.Context, cfg Config, version string, logger *slog.Logger) e
 		Log: log, Credential: cred, Info: hostInfo(version), Metrics: reg, Logger: logger.With("part", "uplink"),
 		DeadLetter: uplink.DeadLetters{Dir: filepath.Join(c.StateDir, "deadletters"), MaxBytes: maxDeadLetterBytes},
 	})
-	keep := &keeper{log: log, logger: logger, acknowledged: c.Acknowledged}
-	keep.register(reg)
+	start := time.Now()
+	keep := &keeper{
+		log: log, logger: logger, acknowledged: c.Acknowledged, service: up.ServiceTime,
+		now: time.Now, elapsed: func() time.Duration { return time.Since(start) },
+	}
+	keep.register(reg, set.Skipped)
 
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return set.Run(ctx, keep) })
+	group.Go(func() error {
+		defer keep.stop()
+		return set.Run(ctx, keep)
+	})
 	group.Go(func() error { return up.Run(ctx) })
 	if lis != nil {
 		mux := telemetry.Handler(reg, []telemetry.Check{{Name: "log", Ask: keep.healthy}}, []telemetry.Check{
@@ -152,58 +157,4 @@ func hostInfo(version string) *sentinelpb.AgentInfo {
 		host = "unknown"
 	}
 	return &sentinelpb.AgentInfo{Hostname: host, Version: version, Os: runtime.GOOS, Arch: runtime.GOARCH}
-}
-
-// keeper puts what the collectors gather into the log. A cycle that the log does
-// not take is counted and gone; the next one is tried again.
-type keeper struct {
-	log     *wal.Log
-	logger  *slog.Logger
-	failing atomic.Pointer[error]
-	lost    telemetry.Counter
-	buf     []byte
-
-	acknowledged func(wal.Position, sentinel.Cycle) // may be nil
-}
-
-func (k *keeper) register(reg *telemetry.Registry) {
-	k.lost = reg.Counter("sentinel_agent_cycles_lost_total", "reason", "log")
-	stat := func(f func(wal.Stats) float64) func() float64 { return func() float64 { return f(k.log.Stats()) } }
-	reg.Gauge("sentinel_agent_wal_bytes", stat(func(s wal.Stats) float64 { return float64(s.Bytes) }))
-	reg.Gauge("sentinel_agent_wal_generations", stat(func(s wal.Stats) float64 { return float64(s.Generations) }))
-	reg.Gauge("sentinel_agent_wal_records_appended", stat(func(s wal.Stats) float64 { return float64(s.Appended) }))
-}
-
-// Append implements collector.Sink.
-func (k *keeper) Append(_ context.Context, s collector.Snapshot) error {
-	payload, err := wire.AppendCycles(k.buf[:0], []sentinel.Cycle{s.Cycle})
-	if err != nil {
-		return fmt.Errorf("encode cycle: %w", err)
-	}
-	k.buf = payload
-	entry := wal.Entry{Kind: wal.KindCycle, Time: s.Cycle.Time, Layout: s.Cycle.Layout, Data: payload}
-	pos, err := k.log.Append(entry, func() []byte { return s.Layout })
-	if err == nil && k.acknowledged != nil {
-		k.acknowledged(pos, s.Cycle)
-	}
-	was := k.failing.Load()
-	switch {
-	case err != nil:
-		k.lost.Inc()
-		k.failing.Store(&err)
-		if was == nil {
-			k.logger.Error("log does not take records, collected samples are lost until it does", "error", err)
-		}
-	case was != nil:
-		k.failing.Store(nil)
-		k.logger.Info("log takes records again", "lost_cycles", k.lost.Value())
-	}
-	return nil
-}
-
-func (k *keeper) healthy(context.Context) error {
-	if err := k.failing.Load(); err != nil {
-		return *err
-	}
-	return nil
 }
