@@ -418,7 +418,7 @@ func (p *process) wakes() float64 {
 func freeAddresses(n int) ([]string, error) {
 	var list []string
 	for range n {
-		lis, err := net.Listen("tcp", "127.0.0.1:0")
+		lis, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a free port, at once
 		if err != nil {
 			return nil, err
 		}
