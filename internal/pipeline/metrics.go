@@ -4,6 +4,7 @@ import "github.com/sentinelgo/sentinel/internal/telemetry"
 
 type writerMetrics struct {
 	reg           *telemetry.Registry
+	messages      telemetry.Counter // of the broker, settled and acknowledged
 	storedCycles  telemetry.Counter
 	storedSamples telemetry.Counter
 	duplicates    telemetry.Counter
@@ -19,6 +20,7 @@ type writerMetrics struct {
 func newMetrics(reg *telemetry.Registry) *writerMetrics {
 	return &writerMetrics{
 		reg:           reg,
+		messages:      reg.Counter("sentinel_writer_messages_total"),
 		storedCycles:  reg.Counter("sentinel_writer_cycles_stored_total"),
 		storedSamples: reg.Counter("sentinel_writer_samples_stored_total"),
 		duplicates:    reg.Counter("sentinel_writer_duplicate_records_total"),

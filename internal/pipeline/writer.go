@@ -165,6 +165,7 @@ func (w *Writer) settle(ctx context.Context, msgs []broker.Message) {
 			w.metrics.ackErrors.Inc() // it comes again, and the ledger knows it
 		}
 	}
+	w.metrics.messages.Add(len(msgs))
 }
 
 // store decodes the messages and commits what they hold. An error is an outage.
