@@ -45,14 +45,15 @@ check: generate-check lint test build-all ## All that must hold before a change 
 
 .PHONY: lint
 lint: ## Check format, vet and lint Go and proto
-	@test -z "$$(gofmt -l cmd internal)" || { echo "not formatted, run make fmt:"; gofmt -l cmd internal; exit 1; }
+	@test -z "$$(gofmt -l cmd internal scripts)" || { echo "not formatted, run make fmt:"; gofmt -l cmd internal scripts; exit 1; }
 	go vet ./...
+	go vet -tags bench ./scripts/...
 	cd proto && go run $(BUF) lint
 	go run $(GOLANGCI) run ./...
 
 .PHONY: fmt
 fmt: ## Format the Go code
-	gofmt -w cmd internal
+	gofmt -w cmd internal scripts
 
 .PHONY: generate
 generate: ## Generate code from proto/
@@ -95,7 +96,7 @@ bench: ## Run the benchmarks
 BENCH_SECONDS ?= 180
 .PHONY: bench-agent
 bench-agent: postgres ## Measure the agent beside node_exporter and check its limits (BENCH_SECONDS=180)
-	@BENCH_SECONDS='$(BENCH_SECONDS)' BENCH_TAGS='$(TAGS)' BENCH_LDFLAGS='$(LDFLAGS)' BENCH_GCFLAGS='$(AGENT_GCFLAGS)' go run ./scripts/bench-agent
+	@BENCH_SECONDS='$(BENCH_SECONDS)' BENCH_TAGS='$(TAGS)' BENCH_LDFLAGS='$(LDFLAGS)' BENCH_GCFLAGS='$(AGENT_GCFLAGS)' go run -tags bench ./scripts/bench-agent
 
 .PHONY: clean
 clean: ## Remove what was built

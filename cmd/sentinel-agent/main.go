@@ -13,6 +13,7 @@ import (
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
 	"github.com/sentinelgo/sentinel/internal/app/agent"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 var version string // set by the linker
@@ -26,18 +27,40 @@ It needs a credential, which this makes on a machine that may register agents:
 
   sentinelctl agent register --hostname web-1 --out credential.json
 
+With --once it shows what it would collect, and needs neither credential nor server.
+
 Examples:
   sentinel-agent --config /etc/sentinel/sentinel.yml
   sentinel-agent --config sentinel.yml --check
+  sentinel-agent --once -o json
   SENTINEL_AGENT_SERVER_ADDRESS=sentinel.example:7443 sentinel-agent`)
 	cfg := agent.DefaultConfig()
-	command.Daemon(root, &cfg, func(ctx context.Context) error {
+	load := command.Daemon(root, &cfg, func(ctx context.Context) error {
 		logger, err := cfg.Log.Logger(os.Stderr)
 		if err != nil {
 			return err
 		}
 		return agent.Run(ctx, cfg, v, logger)
 	})
+	once := root.Flags().Bool("once", false, "collect once, print what was found and exit; needs no credential and no server")
+	output := root.Flags().StringP("output", "o", "table", "how --once prints: table or json")
+	daemon := root.RunE
+	root.RunE = func(c *cobra.Command, args []string) error {
+		if !*once {
+			if c.Flags().Changed("output") {
+				return sentinel.Errorf(sentinel.Invalid, "--output goes with --once")
+			}
+			return daemon(c, args)
+		}
+		if err := load(); err != nil {
+			return err
+		}
+		logger, err := cfg.Log.Logger(os.Stderr)
+		if err != nil {
+			return err
+		}
+		return agent.Once(c.Context(), cfg.Agent.Collect, *output, c.OutOrStdout(), logger)
+	}
 	os.Exit(command.Main(root))
 }
 

@@ -38,6 +38,7 @@ type gateway struct {
 	sentinelpb.UnimplementedGatewayServer
 	key     sign.Key
 	credits uint32
+	ahead   time.Duration                                         // of its clock
 	answer  func(*sentinelpb.Batch) []*sentinelpb.ConnectResponse // nil: OK and settled
 
 	mu       sync.Mutex
@@ -65,7 +66,7 @@ func (g *gateway) Connect(s grpc.BidiStreamingServer[sentinelpb.ConnectRequest, 
 	g.mu.Lock()
 	g.sessions++
 	g.mu.Unlock()
-	welcome := &sentinelpb.Welcome{SessionId: "s", UnixMs: time.Now().UnixMilli(), BacklogCredits: g.credits, MaxUnacknowledged: 4, HeartbeatMs: 1000}
+	welcome := &sentinelpb.Welcome{SessionId: "s", UnixMs: time.Now().Add(g.ahead).UnixMilli(), BacklogCredits: g.credits, MaxUnacknowledged: 4, HeartbeatMs: 1000}
 	if err := s.Send(&sentinelpb.ConnectResponse{Message: &sentinelpb.ConnectResponse_Welcome{Welcome: welcome}}); err != nil {
 		return err
 	}
@@ -492,6 +493,20 @@ func TestAGoodbyeIsFollowedByANewSessionFromWhatIsSettled(t *testing.T) {
 	defer r.gateway.mu.Unlock()
 	if r.gateway.sessions < 2 {
 		t.Errorf("%d sessions", r.gateway.sessions)
+	}
+}
+
+func TestP30TheServiceTimeIsKnownInASession(t *testing.T) {
+	r := newRig(t)
+	r.gateway.ahead = 3 * time.Hour
+	if _, known := uplink.New(uplink.DefaultConfig(), uplink.Deps{Metrics: telemetry.NewRegistry()}).ServiceTime(); known {
+		t.Error("the service's time is known before there was a session")
+	}
+	r.run(r.serve(r.certs))
+	r.wait("a session", func() bool { return r.up.Status().Connected })
+	at, known := r.up.ServiceTime()
+	if off := at.Sub(time.Now().Add(r.gateway.ahead)); !known || off.Abs() > time.Minute {
+		t.Errorf("known %v, and %s from the service's clock", known, off)
 	}
 }
 

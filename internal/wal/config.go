@@ -28,7 +28,7 @@ type Config struct {
 	// freed and dropped in whole generations.
 	GenerationBytes int64 `yaml:"generation_bytes"`
 	// SegmentBytes is the size of one file. The newest file of the generation
-	// that is being written is held in memory too, so keep it small.
+	// that is being written is held in memory too, up to twice, so keep it small.
 	SegmentBytes int64 `yaml:"segment_bytes"`
 }
 
@@ -40,7 +40,7 @@ func DefaultConfig() Config {
 		MaxAge:          30 * 24 * time.Hour,
 		OnFull:          DropOldest,
 		GenerationBytes: 8 << 20,
-		SegmentBytes:    256 << 10,
+		SegmentBytes:    64 << 10,
 	}
 }
 

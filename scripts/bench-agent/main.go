@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && bench
 
 // Command bench-agent measures the release build of the agent against a whole
 // system on this host, over TLS, with node_exporter beside it, and fails where

@@ -75,7 +75,7 @@ func (k *keeper) Append(_ context.Context, s collector.Snapshot) error {
 	now, at := k.now(), k.elapsed()
 	ahead := time.Duration(0)
 	service, known := k.service()
-	if known {
+	if known = known && service.After(oldestBelievable()); known {
 		if ahead = now.Sub(service); ahead.Abs() <= clockTolerance {
 			ahead = 0
 		}

@@ -131,6 +131,14 @@ func TestP30SmallDifference(t *testing.T) {
 	}
 }
 
+// A service whose own clock has never been set is not believed.
+func TestP30ServiceWithoutTime(t *testing.T) {
+	h := newHost(t)
+	h.keeper.service = func() (time.Time, bool) { return time.UnixMilli(0), true }
+	h.collect(2)
+	h.want(0, 2)
+}
+
 // What waits is bounded; what gives way and what waits in vain is counted.
 func TestP30ClockIsNeverSet(t *testing.T) {
 	h := newHost(t)
