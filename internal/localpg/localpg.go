@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentinelgo/sentinel/internal/filelock"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
@@ -186,7 +187,7 @@ func (s *Server) prepareFolder() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if s.lock, err = lockFolder(filepath.Join(dir, lockFile)); err != nil {
+	if s.lock, err = filelock.Take(filepath.Join(dir, lockFile)); err != nil {
 		return err
 	}
 	if s.account, err = chooseAccount(filepath.Join(dir, dataFolder)); err != nil {
@@ -241,7 +242,7 @@ func sweep() {
 		if err != nil || time.Since(info.ModTime()) < time.Minute {
 			continue // perhaps being made right now, its lock not taken yet
 		}
-		if lock, err := lockFolder(path); err == nil {
+		if lock, err := filelock.Take(path); err == nil {
 			killLeftover(filepath.Join(dir, dataFolder))
 			os.RemoveAll(dir)
 			lock.Close()

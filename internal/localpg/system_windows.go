@@ -1,8 +1,6 @@
 package localpg
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -11,8 +9,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/windows"
-
-	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 const (
@@ -39,24 +35,6 @@ func alive(pid int) bool {
 	defer syscall.CloseHandle(h)
 	state, err := syscall.WaitForSingleObject(h, 0)
 	return err == nil && state == syscall.WAIT_TIMEOUT
-}
-
-// lockFolder opens the lock file so that nobody else can.
-func lockFolder(path string) (*os.File, error) {
-	name, err := syscall.UTF16PtrFromString(path)
-	if err != nil {
-		return nil, err
-	}
-	h, err := syscall.CreateFile(name, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil,
-		syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
-	const sharingViolation = syscall.Errno(32)
-	if errors.Is(err, sharingViolation) {
-		return nil, sentinel.Errorf(sentinel.Conflict, "another process uses %s", filepath.Dir(path))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return os.NewFile(uintptr(h), path), nil
 }
 
 // syncFolder does nothing: NTFS journals renames.

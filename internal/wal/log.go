@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sentinelgo/sentinel/internal/filelock"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
@@ -132,7 +133,7 @@ func takeLock(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := tryLock(f); err != nil {
+	if err := filelock.Lock(f); err != nil {
 		f.Close()
 		return nil, err
 	}

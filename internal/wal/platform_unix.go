@@ -7,7 +7,6 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,20 +27,4 @@ func syncDir(dir string) error {
 // noSpace reports whether err says that the file system, or the quota, is full.
 func noSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// tryLock takes the file for this process, until it is closed.
-func tryLock(f *os.File) error {
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EWOULDBLOCK):
-			return sentinel.Errorf(sentinel.Conflict, "%s is held by another process", f.Name())
-		default:
-			return err
-		}
-	}
 }

@@ -2,9 +2,7 @@ package wal
 
 import (
 	"errors"
-	"os"
 
-	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"golang.org/x/sys/windows"
 )
 
@@ -15,14 +13,4 @@ func syncDir(string) error { return nil }
 func noSpace(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||
 		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
-}
-
-// tryLock takes the file for this process, until it is closed.
-func tryLock(f *os.File) error {
-	err := windows.LockFileEx(windows.Handle(f.Fd()),
-		windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
-	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
-		return sentinel.Errorf(sentinel.Conflict, "%s is held by another process", f.Name())
-	}
-	return err
 }
