@@ -168,7 +168,7 @@ func (d disk) createLog(dir string, first uint64) (log *tidwall.Log, err error) 
 		}
 		log, err = tidwall.Open(dir, &tidwall.Options{
 			NoSync:           true,          // synced by us, once for a group
-			SegmentSize:      math.MaxInt64, // a new file is our business
+			SegmentSize:      math.MaxInt, // a new file is our business
 			SegmentCacheSize: 1,
 			AllowEmpty:       true,
 			DirPerms:         folderMode,
