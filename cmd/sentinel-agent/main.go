@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -21,7 +20,7 @@ var version string // set by the linker
 func main() {
 	stayModest()
 	v := command.Version(version)
-	root := rootCommand(v, "Collect this host's metrics and send them to a Sentinel server",
+	root := command.Root("sentinel-agent", v, "Collect this host's metrics and send them to a Sentinel server",
 		`The agent keeps every sample in a log on disk until the server has stored it.
 It needs a credential, which this makes on a machine that may register agents:
 
@@ -76,15 +75,5 @@ func stayModest() {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
-	}
-}
-
-// rootCommand is command.Root without its version template: one reachable use of
-// text/template makes the linker keep every exported method of every type, which
-// is a sixth of this binary and, as its pages get mapped, of the agent's memory.
-func rootCommand(version, short, long string) *cobra.Command {
-	return &cobra.Command{
-		Use: "sentinel-agent", Short: short, Long: short + "\n\n" + long, Args: command.NoArgs,
-		Version: fmt.Sprintf("%s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH),
 	}
 }
