@@ -167,7 +167,7 @@ func (d disk) createLog(dir string, first uint64) (log *tidwall.Log, err error) 
 			return err
 		}
 		log, err = tidwall.Open(dir, &tidwall.Options{
-			NoSync:           true,          // synced by us, once for a group
+			NoSync:           true,        // synced by us, once for a group
 			SegmentSize:      math.MaxInt, // a new file is our business
 			SegmentCacheSize: 1,
 			AllowEmpty:       true,
