@@ -21,7 +21,7 @@ var floors = map[string]int{
 	"internal/localpg": 2, "internal/devca": 1, "internal/config": 1, "internal/telemetry": 1, "internal/backoff": 1,
 
 	"internal/collector": 2, "internal/uplink": 2, "internal/ingest": 2, "internal/fleet": 2, "internal/query": 2,
-	"internal/api": 2, "internal/pipeline": 2,
+	"internal/api": 2, "internal/webui": 2, "internal/pipeline": 2,
 
 	"internal/app/process": 3, "internal/app/backend": 3,
 	"internal/app/agent": 4, "internal/app/server": 4, "internal/app/worker": 4,
@@ -47,6 +47,7 @@ var owners = map[string][]string{
 	"golang.org/x/time/rate":            {"internal/ingest"},
 	"github.com/tetratelabs/wazero":     {"internal/plugin"},
 	"github.com/prometheus/prometheus/": {"internal/query"},
+	"github.com/evanw/esbuild":          {"internal/webui"},
 }
 
 type pkg struct {
