@@ -23,6 +23,8 @@ GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS=$$'\t' read -r t d; do printf '  %-14s %s\n' "$$t" "$$d"; done
 
+DEMO_FLAGS ?= --interval 2s
+
 .PHONY: demo
 demo: postgres build ## Build and run the whole system on this host, with your own metrics in it
 	./bin/sentinel $(DEMO_FLAGS)
@@ -56,14 +58,29 @@ fmt: ## Format the Go code
 	gofmt -w cmd internal scripts
 
 .PHONY: generate
-generate: ## Generate code from proto/
+generate: ui ## Generate code from proto/ and build the web interface
 	@tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	GOBIN=$$tools go install $(PROTOC_GO) && GOBIN=$$tools go install $(PROTOC_GO_GRPC) && \
 	cd proto && PATH="$$tools:$$PATH" go run $(BUF) generate
 
 .PHONY: generate-check
-generate-check: generate ## Fail where committed generated code is not what proto/ gives
+generate-check: generate ## Fail where what is committed is not what its sources give
 	@git diff --exit-code -- internal/sentinelpb || { echo "internal/sentinelpb has drifted: commit what make generate wrote"; exit 1; }
+	@drift=$$(git status --porcelain -- internal/webui/dist); test -z "$$drift" || { echo "$$drift"; echo "internal/webui/dist has drifted: commit what make ui wrote"; exit 1; }
+
+.PHONY: ui
+ui: node_modules ## Check, test and build the web interface into internal/webui/dist
+	cd internal/webui/ui && npm run --silent check && npm test --silent
+	go run ./internal/webui/build
+
+.PHONY: node_modules
+node_modules: # the web interface's packages, exactly those of its lock file
+	@command -v npm >/dev/null || { echo "the web interface is built with Node.js 20 or newer and npm: install them first"; exit 1; }
+	cd internal/webui/ui && npm ci --silent
+
+.PHONY: test-ui
+test-ui: postgres build node_modules ## Open every view of the web interface in Chromium, against the real system
+	cd internal/webui/ui && node test/browser.mjs
 
 .PHONY: build-all
 build-all: ## Cross-build for Linux, Windows and macOS

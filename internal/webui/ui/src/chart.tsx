@@ -1,0 +1,162 @@
+// One chart: uPlot draws it, the legend below says in text what it shows.
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import uPlot from "uplot";
+import { clock, tick, type Unit, value } from "./format";
+import type { Line } from "./panels";
+import { align, stack, type Table } from "./series";
+import { theme } from "./theme";
+
+interface Props {
+  title: string;
+  note: string;
+  unit: Unit;
+  lines: Line[];
+  stacked: boolean;
+  atLeast: number;
+  top: number | undefined;
+  from: number; // seconds since 1970
+  to: number;
+  gap: number;
+}
+
+const height = 190;
+const binarySteps = Array.from({ length: 52 }, (_, i) => 2 ** i);
+
+/** A colour of the style sheet, as the canvas needs it. */
+const color = (name: string) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+
+/** The same colour, more transparent; colours of the style sheet are #rrggbb. */
+const faded = (name: string, alpha: number) => color(name) + Math.round(alpha * 255).toString(16).padStart(2, "0");
+
+export function Chart(p: Props) {
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const live = useRef(p);
+  live.current = p;
+  const [at, setAt] = useState<number | null>(null);
+
+  const table = useMemo(() => align(p.lines.map((l) => l.curve), p.gap), [p.lines, p.gap]);
+  const banded = p.stacked ? [] : p.lines.map((l, i) => (l.curve.lo ? i : -1)).filter((i) => i >= 0);
+  const data = useMemo(
+    () => [table.t, ...(p.stacked ? stack(table.v) : table.v), ...banded.flatMap((i) => [table.hi[i]!, table.lo[i]!])] as uPlot.AlignedData,
+    [table, p.stacked],
+  );
+
+  const lastAt = lastKnown(table, p.from);
+
+  // What the plot is made of; when this changes, it is made anew.
+  const shape = JSON.stringify([p.lines.map((l) => [l.label, l.color, l.fill]), banded, p.stacked, p.unit, theme.value]);
+
+  useLayoutEffect(() => {
+    const div = box.current;
+    if (!div) return;
+    const { lines, stacked, unit } = p;
+    const ink = color("ink-2");
+    const grid = { stroke: color("grid"), width: 1 };
+    const font = "11px system-ui, sans-serif";
+    const bands: uPlot.Band[] = [];
+    if (stacked) for (let i = lines.length; i > 1; i--) bands.push({ series: [i, i - 1], fill: faded(lines[i - 1]!.color, 0.8) });
+    banded.forEach((l, k) => {
+      const hi = 1 + lines.length + 2 * k;
+      bands.push({ series: [hi, hi + 1], fill: faded(lines[l]!.color, 0.28) });
+    });
+    const series: uPlot.Series[] = [{}];
+    lines.forEach((l, i) => {
+      const s: uPlot.Series = { label: l.label, stroke: color(l.color), width: stacked ? 0 : 1.6, points: { show: alone } };
+      if (stacked && i === 0) s.fill = faded(l.color, 0.8);
+      if (!stacked && l.fill) s.fill = faded(l.color, banded.length ? 0.08 : 0.14);
+      series.push(s);
+    });
+    for (const l of banded) for (let k = 0; k < 2; k++) series.push({ label: lines[l]!.label, width: 0, points: { show: false } });
+
+    const u = new uPlot(
+      {
+        width: div.clientWidth, height, series, bands,
+        padding: [8, 20, 0, 0],
+        legend: { show: false },
+        cursor: { sync: { key: "host" }, drag: { setScale: false, x: false, y: false }, points: { size: 7 }, y: false },
+        scales: {
+          x: { time: true, range: () => [live.current.from, live.current.to] },
+          y: { range: (_u, _min, max) => [0, live.current.top ?? Math.max(live.current.atLeast, (max ?? 0) * 1.08)] },
+        },
+        axes: [
+          { stroke: ink, grid: { show: false }, ticks: { ...grid, size: 4 }, font, space: (_u, _i, min, max) => (max - min < 200 ? 70 : 50), size: 28, values: (_u, ts) => ts.map((t) => clock(t, ts.some((x) => x % 60 !== 0))) },
+          { stroke: ink, grid, ticks: { show: false }, font, space: 34, size: 66, gap: 6, values: (_u, vs) => vs.map((v) => tick(v, unit)), ...(unit === "bytes" && { incrs: binarySteps }) },
+        ],
+        hooks: { setCursor: [(u) => setAt(u.cursor.idx ?? null)] },
+      },
+      data,
+      div,
+    );
+    plot.current = u;
+    const size = new ResizeObserver(() => u.setSize({ width: div.clientWidth, height }));
+    size.observe(div);
+    return () => {
+      size.disconnect();
+      u.destroy();
+      plot.current = null;
+      setAt(null);
+    };
+  }, [shape, lastAt === null]);
+
+  useEffect(() => plot.current?.setData(data), [data, p.from, p.to]);
+
+  const shown = at ?? lastAt;
+  const t = shown === null ? undefined : table.t[shown];
+  const summary = p.lines
+    .map((l) => {
+      const vs = l.curve.v.filter((v): v is number => v !== null);
+      return vs.length ? `${l.label}: now ${value(vs.at(-1), p.unit)}, lowest ${value(Math.min(...vs), p.unit)}, highest ${value(Math.max(...vs), p.unit)}` : `${l.label}: no value`;
+    })
+    .join("; ");
+
+  // The arrow keys do what the mouse does.
+  const onKeyDown = (e: KeyboardEvent) => {
+    const u = plot.current;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+    if (!u || !table.t.length) return;
+    if (e.key === "Escape") return u.setCursor({ left: -10, top: -10 });
+    if (!step) return;
+    e.preventDefault();
+    const to = Math.min(table.t.length - 1, Math.max(0, (at ?? table.t.length) + step));
+    u.setCursor({ left: u.valToPos(table.t[to]!, "x"), top: 10 });
+  };
+
+  return (
+    <figure class="card chart">
+      <figcaption>
+        <h2>{p.title}</h2>
+        <span class="note">{at !== null && t !== undefined ? clock(t, true) : p.note}</span>
+      </figcaption>
+      {lastAt === null ? (
+        <p class="nothing">Nothing in this time.</p>
+      ) : (
+        <div class="plot" ref={box} role="img" tabIndex={0} aria-label={`${p.title}. ${summary}`} onKeyDown={onKeyDown} onBlur={() => plot.current?.setCursor({ left: -10, top: -10 })} />
+      )}
+      <ul class="legend">
+        {p.lines.map((l, i) => (
+          <li key={l.label}>
+            <i class={`dot ${l.color}`} />
+            {l.label}
+            <b>{value(shown === null ? null : table.v[i]?.[shown], p.unit)}</b>
+            {at !== null && table.lo[i]?.[at] !== undefined && table.lo[i]?.[at] !== null && (
+              <span class="note">
+                {value(table.lo[i]?.[at], p.unit)} – {value(table.hi[i]?.[at], p.unit)}
+              </span>
+            )}
+          </li>
+        ))}
+      </ul>
+    </figure>
+  );
+}
+
+/** A point is drawn only where no line could be: beside gaps on both sides. */
+function alone(u: uPlot, _s: number, _from: number, _to: number): boolean {
+  return u.data[0].length < 3;
+}
+
+function lastKnown({ t, v }: Table, from: number): number | null {
+  for (let i = t.length - 1; i >= 0 && t[i]! >= from; i--) if (v.some((r) => typeof r[i] === "number")) return i;
+  return null;
+}

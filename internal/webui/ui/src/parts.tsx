@@ -1,0 +1,151 @@
+// Small parts that several pages show.
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { type Agent, now } from "./api";
+import { ago, clock, value } from "./format";
+import type { Failure } from "./poll";
+
+/** Without a sign of life for this long, a host counts as silent: four heartbeats. */
+export const silentAfter = 120_000;
+
+export type State = "up" | "silent" | "new" | "disabled";
+
+/** What an agent's last heartbeat, or anything newer that is known of it, says. */
+export function stateOf(a: Agent, newestSample = 0): State {
+  if (a.disabled) return "disabled";
+  const seen = Math.max(a.last_seen ? Date.parse(a.last_seen) : 0, newestSample);
+  if (!seen) return "new";
+  return now() - seen > silentAfter ? "silent" : "up";
+}
+
+const stateNames: Record<State, string> = { up: "up", silent: "silent", new: "not seen yet", disabled: "disabled" };
+
+export const StatePill = ({ state }: { state: State }) => (
+  <span class={`pill ${state}`}>
+    <i aria-hidden="true" />
+    {stateNames[state]}
+  </span>
+);
+
+export const Labels = ({ labels }: { labels: Record<string, string> }) => (
+  <span class="labels">
+    {Object.entries(labels)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([k, v]) => (
+        <span class="label" key={k}>
+          {k}={v}
+        </span>
+      ))}
+  </span>
+);
+
+/** Renders again every second, for texts that tell how long ago something was. */
+export function useSeconds(): void {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => tick((n) => n + 1), 1000);
+    return () => clearInterval(timer);
+  }, []);
+}
+
+export function Ago({ time, none = "never" }: { time: string | undefined; none?: string }) {
+  useSeconds();
+  if (!time) return <>{none}</>;
+  return (
+    <time dateTime={time} title={new Date(time).toLocaleString()}>
+      {ago(Date.parse(time), now())}
+    </time>
+  );
+}
+
+/** A percentage as a small bar and a number. */
+export function Meter({ percent, name }: { percent: number | undefined; name: string }) {
+  if (percent === undefined) return <span class="meter none" aria-label={`${name}: no value`}>–</span>;
+  const level = percent >= 90 ? "high" : percent >= 75 ? "warm" : "fine";
+  return (
+    <span class="meter">
+      <span class="track" aria-hidden="true">
+        <span class={level} style={{ width: `${Math.min(100, Math.max(percent, 0.5))}%` }} />
+      </span>
+      <span class="num">{value(percent, "percent")}</span>
+    </span>
+  );
+}
+
+export const Notice = ({ kind, title, children }: { kind: "info" | "warn" | "bad"; title: string; children?: ComponentChildren }) => (
+  <div class={`notice ${kind}`} role={kind === "bad" ? "alert" : "status"}>
+    <strong>{title}</strong>
+    {children && <span>{children}</span>}
+  </div>
+);
+
+/** Messages of the service begin small and end without a stop. */
+const sentence = (s: string): string => s.charAt(0).toUpperCase() + s.slice(1) + (/[.!?]$/.test(s) ? "" : ".");
+
+/** Says what went wrong and what happens next; `since` is when what is shown was asked for. */
+export function FailureNotice({ failure, since }: { failure: Failure; since: number }) {
+  useSeconds();
+  const wait = Math.max(0, Math.ceil((failure.retryAt - Date.now()) / 1000));
+  const held = since ? ` What you see is from ${clock(since / 1000, true)}.` : "";
+  const titles: Record<Failure["trouble"], string> = {
+    down: "The service does not answer",
+    forbidden: "This token may not see this",
+    missing: "Not found",
+    unauthenticated: "Signed out",
+    failed: "That did not work",
+  };
+  return (
+    <Notice kind={failure.trouble === "forbidden" ? "warn" : "bad"} title={titles[failure.trouble]}>
+      {failure.trouble === "down" ? "" : sentence(failure.message)}
+      {held} {failure.trouble === "missing" ? "" : wait ? `Trying again in ${wait} s.` : "Trying again now."}
+    </Notice>
+  );
+}
+
+export const Empty = ({ title, children }: { title: string; children?: ComponentChildren }) => (
+  <div class="empty">
+    <h2>{title}</h2>
+    {children && <p>{children}</p>}
+  </div>
+);
+
+/** The page's heading; it takes the focus when the page opens, so that a screen
+ * reader says where one is. */
+export function Heading({ children, title }: { children: ComponentChildren; title: string }) {
+  const h = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    document.title = `${title} · Sentinel`;
+  }, [title]);
+  useEffect(() => h.current?.focus({ preventScroll: true }), []);
+  return (
+    <h1 ref={h} tabIndex={-1}>
+      {children}
+    </h1>
+  );
+}
+
+const batch = 100;
+
+/** How many rows of a long list to render, and what to put at its end: coming near
+ * the end renders more. */
+export function useGrowing(total: number, key: string): [number, ComponentChildren] {
+  const [shown, setShown] = useState(batch);
+  const end = useRef<HTMLButtonElement>(null);
+  useEffect(() => setShown(batch), [key]);
+  const more = () => setShown((n) => n + batch);
+  useEffect(() => {
+    if (!end.current) return;
+    const watch = new IntersectionObserver((es) => es.some((e) => e.isIntersecting) && more(), { rootMargin: "600px" });
+    watch.observe(end.current);
+    return () => watch.disconnect();
+  }, [shown < total, shown]);
+  const rest = total - shown;
+  return [
+    Math.min(shown, total),
+    rest > 0 && (
+      <button type="button" class="more" ref={end} onClick={more}>
+        Show {Math.min(batch, rest)} more of {total}
+      </button>
+    ),
+  ];
+}
