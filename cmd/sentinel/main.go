@@ -76,6 +76,7 @@ This host's first %d series are in the database, %.1f s after the start:
 collected, logged on disk, signed, sent over TLS, through JetStream, into
 PostgreSQL. A new cycle follows every few seconds.
 
+%s
   agent   %s
   API     %s/api/v1   (described at /openapi.json)
 
@@ -89,5 +90,22 @@ Three things to try, in another terminal:
      %s agent audit %s
 
 Ctrl-C ends everything; the data stays and the next start goes on with it.
-`, p.Series, p.Took.Seconds(), p.Agent, p.API, ctl, p.Agent, ctl, p.Agent, ctl, p.Agent)
+`, p.Series, p.Took.Seconds(), browser(p), p.Agent, p.API, ctl, p.Agent, ctl, p.Agent, ctl, p.Agent)
+}
+
+// browser says how to open the web interface. The link holds a token: a terminal
+// gets it, and a file or a journal, which keeps what it gets, the way to make it.
+func browser(p standalone.Place) string {
+	link, err := p.SignInLink()
+	if info, serr := os.Stdout.Stat(); err == nil && serr == nil && info.Mode()&os.ModeCharDevice != 0 {
+		return fmt.Sprintf(`  Open in a browser (the certificate is this host's own: your browser will ask once):
+
+      %s
+`, link)
+	}
+	return fmt.Sprintf(`  Open in a browser (the certificate is this host's own: your browser will ask once)
+  the address that this prints; it signs you in:
+
+      echo "%s/#token=$(cat %s)"
+`, p.API, p.TokenFile)
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
+	"github.com/sentinelgo/sentinel/internal/webui"
 )
 
 // Config is the server's part of the configuration file.
@@ -39,7 +40,8 @@ type Config struct {
 type Section struct {
 	// Gateway is the address that agents connect to.
 	Gateway string `yaml:"gateway"`
-	// API is the address of the REST interface, over TLS with the same certificate.
+	// API is the address of the REST interface and of the web interface beside it,
+	// over TLS with the same certificate.
 	API string `yaml:"api"`
 	// Listen is where /healthz, /readyz and /metrics are served without TLS.
 	Listen string `yaml:"listen"`
@@ -128,7 +130,11 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	gateway := ingest.New(cfg.Server.Ingest, ingest.Deps{
 		Keys: keys, Broker: b, Resets: b, Presence: presence{db, keys}, Metrics: reg, Log: logger.With("part", "gateway"),
 	})
-	handler := api.New(api.Deps{Registry: fleet.NewRegistry(db, vault), DB: db, Log: logger.With("part", "api")})
+	ui, err := webui.New()
+	if err != nil {
+		return err
+	}
+	handler := people(api.New(api.Deps{Registry: fleet.NewRegistry(db, vault), DB: db, Log: logger.With("part", "api")}), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -139,6 +145,16 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	}
 	logger.Info("server started", "gateway", sockets.gateway.Addr().String(), "api", sockets.api.Addr().String())
 	return group.Wait()
+}
+
+// people serves the REST interface and, at every other path, the web interface.
+func people(rest, ui http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	for _, path := range []string{"/api/", "/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {
+		mux.Handle(path, rest)
+	}
+	mux.Handle("/", ui)
+	return mux
 }
 
 func serveAPI(ctx context.Context, lis net.Listener, t *tls.Config, h http.Handler) error {

@@ -11,8 +11,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,11 +54,23 @@ type Options struct {
 // Place is where to look.
 type Place struct {
 	Agent     sentinel.AgentID
-	API       string // base URL
+	API       string // base URL; the web interface is there too
+	TokenFile string // holds a token for it
 	CtlConfig string // configuration file for sentinelctl
 	Database  string // URL without password where the database is private; else empty
 	Series    int    // of this host
 	Took      time.Duration
+}
+
+// SignInLink returns the address that opens the web interface signed in. It holds
+// the token, in the fragment, which browsers never send: it is for the operator's
+// own terminal, never for a log.
+func (p Place) SignInLink() (string, error) {
+	token, err := os.ReadFile(p.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	return p.API + "/#token=" + url.QueryEscape(strings.TrimSpace(string(token))), nil
 }
 
 // Run is the system until ctx ends; then it stops everything in order and returns
@@ -185,7 +199,7 @@ func (c *configs) enrol(ctx context.Context, certs devca.Files, api string) erro
 			return err
 		}
 	}
-	tokenFile := filepath.Join(c.dir, "token")
+	tokenFile := c.tokenFile()
 	if raw, err := os.ReadFile(tokenFile); err == nil {
 		if _, err := registry.Authenticate(ctx, string(raw)); err == nil {
 			return c.writeCtl(certs, api, tokenFile)
@@ -200,6 +214,9 @@ func (c *configs) enrol(ctx context.Context, certs devca.Files, api string) erro
 	}
 	return c.writeCtl(certs, api, tokenFile)
 }
+
+// tokenFile returns the path of the token for this host's operator.
+func (c *configs) tokenFile() string { return filepath.Join(c.dir, "token") }
 
 // ctlConfig returns the path of the configuration for sentinelctl.
 func (c *configs) ctlConfig() string { return filepath.Join(c.dir, "sentinelctl.yml") }
@@ -241,7 +258,7 @@ func announce(ctx context.Context, c configs, o Options, start time.Time) error 
 	defer tick.Stop()
 	for {
 		if samples, err := db.Latest(ctx, a.ID, time.Minute); err == nil && len(samples) > 0 && samples[0].Time.After(start.Add(-time.Second)) {
-			place := Place{Agent: c.cred.Agent, API: baseURL(o.API), CtlConfig: c.ctlConfig(), Series: len(samples), Took: time.Since(start)}
+			place := Place{Agent: c.cred.Agent, API: baseURL(o.API), TokenFile: c.tokenFile(), CtlConfig: c.ctlConfig(), Series: len(samples), Took: time.Since(start)}
 			o.Ready(place)
 			return nil
 		}
