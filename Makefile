@@ -23,6 +23,8 @@ GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS=$$'\t' read -r t d; do printf '  %-14s %s\n' "$$t" "$$d"; done
 
+DEMO_FLAGS ?= --interval 2s
+
 .PHONY: demo
 demo: postgres build ## Build and run the whole system on this host, with your own metrics in it
 	./bin/sentinel $(DEMO_FLAGS)

@@ -72,7 +72,7 @@ export function Chart(p: Props) {
     const u = new uPlot(
       {
         width: div.clientWidth, height, series, bands,
-        padding: [8, 8, 0, 0],
+        padding: [8, 20, 0, 0],
         legend: { show: false },
         cursor: { sync: { key: "host" }, drag: { setScale: false, x: false, y: false }, points: { size: 7 }, y: false },
         scales: {

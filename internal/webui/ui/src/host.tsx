@@ -22,7 +22,7 @@ interface View {
 }
 
 const defaultInterval = 10;
-const shortest = 60; // seconds that charts show at least; no host has data from before it was registered
+const shortest = 20; // seconds that charts show at least; no host has data from before it was registered
 const reload = 5 * 60_000; // late data may have come for times that were asked for before
 
 export function Host({ id }: { id: string }) {
@@ -86,7 +86,7 @@ export function Host({ id }: { id: string }) {
         <Heading title={name}>
           {name} {view && <StatePill state={stateOf(view.agent, view.newest)} />}
         </Heading>
-        {view && view.grid.now - view.from < span.seconds - 1 && <span class="note young">All there is: registered {duration(view.grid.now - Date.parse(view.agent.created_at) / 1000)} ago</span>}
+        {view && view.grid.now - view.from < span.seconds - 1 && <span class="note young">Registered {duration(view.grid.now - Date.parse(view.agent.created_at) / 1000)} ago: this is all there is</span>}
         <Ranges current={span} />
       </div>
       {view && <Identity view={view} />}
@@ -142,7 +142,7 @@ function Freshness({ view: { agent: a, newest } }: { view: View }) {
   if (newest) {
     return (
       <Notice kind="warn" title={`No data for ${duration(age / 1000)}.`}>
-        The charts show what came before. The agent keeps what it collects and sends it as soon as it can.
+        The agent keeps what it collects and sends it as soon as it can. A longer time range shows what came before.
       </Notice>
     );
   }
