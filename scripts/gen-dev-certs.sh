@@ -33,7 +33,7 @@ shift
 
 # Names go into a configuration file of openssl's: nothing that has a meaning there.
 names=(localhost 127.0.0.1 ::1)
-host=$(hostname 2>/dev/null || true)
+host=$(uname -n)
 [[ $host =~ ^[A-Za-z0-9._-]+$ ]] && names+=("$host")
 for name in "$@"; do
 	[[ $name =~ ^(\*\.)?[A-Za-z0-9][A-Za-z0-9._-]*$ || $name =~ ^[0-9A-Fa-f:.]+$ ]] || {
