@@ -107,8 +107,9 @@ func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, field s
 	if field != "" && !slices.ContainsFunc(p.Errors, func(e struct{ Message, Location string }) bool { return e.Location == field && e.Message != "" }) {
 		t.Errorf("no error names the field %s: %.300s", field, raw)
 	}
+	said := strings.ReplaceAll(raw, p.RequestID, "") // random letters may spell anything
 	for _, internal := range []string{"SQLSTATE", "ERROR:", "goroutine", "/internal/", "SELECT", "pgx"} {
-		if strings.Contains(raw, internal) {
+		if strings.Contains(said, internal) {
 			t.Errorf("the answer shows internals (%s): %.300s", internal, raw)
 		}
 	}
