@@ -20,6 +20,12 @@ interface Props {
 }
 
 const height = 190;
+const nowhere = { left: -10, top: -10 };
+
+/** Moves the cursor of the plot and of all others on the page; the types leave the
+ * last argument out. */
+const moveCursor = (u: uPlot | null, to: { left: number; top: number }) =>
+  (u?.setCursor as ((at: typeof to, fire: boolean, publish: boolean) => void) | undefined)?.(to, true, true);
 const binarySteps = Array.from({ length: 52 }, (_, i) => 2 ** i);
 
 /** A colour of the style sheet, as the canvas needs it. */
@@ -115,11 +121,11 @@ export function Chart(p: Props) {
     const u = plot.current;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
     if (!u || !table.t.length) return;
-    if (e.key === "Escape") return u.setCursor({ left: -10, top: -10 });
+    if (e.key === "Escape") return moveCursor(u, nowhere);
     if (!step) return;
     e.preventDefault();
     const to = Math.min(table.t.length - 1, Math.max(0, (at ?? table.t.length) + step));
-    u.setCursor({ left: u.valToPos(table.t[to]!, "x"), top: 10 });
+    moveCursor(u, { left: u.valToPos(table.t[to]!, "x"), top: 10 });
   };
 
   return (
@@ -131,7 +137,7 @@ export function Chart(p: Props) {
       {lastAt === null ? (
         <p class="nothing">Nothing in this time.</p>
       ) : (
-        <div class="plot" ref={box} role="img" tabIndex={0} aria-label={`${p.title}. ${summary}`} onKeyDown={onKeyDown} onBlur={() => plot.current?.setCursor({ left: -10, top: -10 })} />
+        <div class="plot" ref={box} role="img" tabIndex={0} aria-label={`${p.title}. ${summary}`} onKeyDown={onKeyDown} onBlur={() => moveCursor(plot.current, nowhere)} />
       )}
       <ul class="legend">
         {p.lines.map((l, i) => (

@@ -86,7 +86,7 @@ export function Host({ id }: { id: string }) {
         <Heading title={name}>
           {name} {view && <StatePill state={stateOf(view.agent, view.newest)} />}
         </Heading>
-        {view && view.grid.now - view.from < span.seconds - 1 && <span class="note young">Registered {duration(view.grid.now - Date.parse(view.agent.created_at) / 1000)} ago: this is all there is</span>}
+        {view && view.samples.length > 0 && view.grid.now - view.from < span.seconds - 1 && <span class="note young">Registered {duration(view.grid.now - Date.parse(view.agent.created_at) / 1000)} ago: this is all there is</span>}
         <Ranges current={span} />
       </div>
       {view && <Identity view={view} />}
@@ -118,9 +118,9 @@ function Identity({ view: { agent: a, samples, newest } }: { view: View }) {
   const uname = samples.find((s) => s.name === "node_uname_info")?.labels;
   const boot = samples.find((s) => s.name === "node_boot_time_seconds")?.value;
   const facts: [string, preact.ComponentChildren][] = [
-    ["System", `${uname ? `${uname.sysname} ${uname.release}` : a.os || "–"} · ${a.arch || "–"}`],
+    ["System", [uname ? `${uname.sysname} ${uname.release}` : a.os, a.arch].filter(Boolean).join(" · ") || "–"],
     ["Up for", boot ? duration(now() / 1000 - boot) : "–"],
-    ["Agent", `${a.version || "–"} · ${a.id}`],
+    ["Agent", [a.version, a.id].filter(Boolean).join(" · ")],
     ["Last data", newest ? <Ago time={new Date(newest).toISOString()} /> : <Ago time={a.last_seen} />],
     ["Labels", Object.keys(a.labels).length ? <Labels labels={a.labels} /> : "none"],
   ];

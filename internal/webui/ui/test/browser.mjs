@@ -147,6 +147,7 @@ try {
   await page.keyboard.press("ArrowLeft");
   await page.waitForTimeout(200);
   check("the arrow keys move the cursor", /^\d\d:\d\d:\d\d$/.test(await page.textContent(".chart figcaption .note")));
+  check("in all charts", (await page.locator(".chart figcaption .note").allTextContents()).every((t) => /^\d\d:\d\d:\d\d$/.test(t)));
   await shot(page, "host-cursor");
   await page.route("**/api/v1/**", (r) => r.abort());
   await sees(page, ".notice.bad", "a server that is down is said");
