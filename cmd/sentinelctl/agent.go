@@ -72,7 +72,7 @@ replaced.`,
 		if err != nil {
 			return err
 		}
-		if err := (sign.Credential{Agent: sentinel.AgentID(cred.AgentID), Key: key}).Save(*out); err != nil {
+		if err := sign.FileStore(*out).Save(sign.Credential{Agent: sentinel.AgentID(cred.AgentID), Key: key}); err != nil {
 			return fmt.Errorf("agent %s is registered, but its credential could not be kept and cannot be shown again; register another: %w", cred.AgentID, err)
 		}
 		if c.output == "json" {

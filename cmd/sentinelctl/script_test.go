@@ -100,7 +100,7 @@ func startSystem(t *testing.T) *system {
 		must(t, err)
 		s.agents[name], s.secrets = string(cred.Agent), append(s.secrets, cred.Key.SecretText())
 		if name == "live" {
-			must(t, cred.Save(filepath.Join(s.liveDir, "credential.json")))
+			must(t, sign.FileStore(filepath.Join(s.liveDir, "credential.json")).Save(cred))
 		}
 		a, err := db.AgentByName(t.Context(), cred.Agent)
 		must(t, err)

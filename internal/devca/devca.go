@@ -70,7 +70,7 @@ func ensureCA(certPath, keyPath string) (*x509.Certificate, *ecdsa.PrivateKey, e
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := writePair(certPath, keyPath, der, key); err != nil {
+	if err := writePair(certPath, keyPath, key, der); err != nil {
 		return nil, nil, err
 	}
 	cert, err := x509.ParseCertificate(der)
@@ -102,7 +102,7 @@ func issue(f Files, ca *x509.Certificate, caKey *ecdsa.PrivateKey, names []strin
 	if err != nil {
 		return err
 	}
-	return writePair(f.Cert, f.Key, der, key)
+	return writePair(f.Cert, f.Key, key, der, ca.Raw) // with the authority: agents that pin it have no copy
 }
 
 func serial() *big.Int {
@@ -112,8 +112,9 @@ func serial() *big.Int {
 	return new(big.Int).SetBytes(raw)
 }
 
-// writePair writes the key first: a certificate without its key is of no use.
-func writePair(certPath, keyPath string, der []byte, key *ecdsa.PrivateKey) error {
+// writePair writes the key first: a certificate without its key is of no use. The
+// chain begins with the key's own certificate.
+func writePair(certPath, keyPath string, key *ecdsa.PrivateKey, chain ...[]byte) error {
 	raw, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
@@ -121,7 +122,11 @@ func writePair(certPath, keyPath string, der []byte, key *ecdsa.PrivateKey) erro
 	if err := os.WriteFile(keyPath, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(certPath, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	var text []byte
+	for _, der := range chain {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return os.WriteFile(certPath, text, 0o644)
 }
 
 func readCert(path string) (*x509.Certificate, error) {

@@ -91,21 +91,23 @@ func (f *fixture) register(t *testing.T) sign.Credential {
 
 func (f *fixture) lookup(t *testing.T, cred sign.Credential) error {
 	t.Helper()
-	id, key, err := f.keys.Lookup(t.Context(), cred.Agent, cred.Key.ID)
+	id, key, err := f.keys.Lookup(t.Context(), cred.Agent, cred.Key.ID, f.clock.now())
 	if err == nil && (id == 0 || !bytes.Equal(key.Secret(), cred.Key.Secret())) {
 		t.Fatalf("another key was found for agent %d", id)
 	}
 	return err
 }
 
-// addKey gives an agent another key.
-func (f *fixture) addKey(t *testing.T, cred sign.Credential, state postgres.KeyState) sign.Credential {
+// rotate makes a pending key for the agent.
+func (f *fixture) rotate(t *testing.T, cred sign.Credential) sign.Credential {
 	t.Helper()
 	a, err := f.db.AgentByName(t.Context(), cred.Agent)
 	must(t, err)
-	key := sign.NewKey()
-	must(t, f.db.AddKey(t.Context(), a.ID, postgres.NewKey{KeyID: key.ID, Secret: f.vault.Seal(cred.Agent, key), MasterKeyID: f.vault.ID(), State: state}))
-	return sign.Credential{Agent: cred.Agent, Key: key}
+	_, err = f.registry.Rotate(t.Context(), a.ID, cred.Agent)
+	must(t, err)
+	pending, err := NewRotation(f.registry, DefaultKeysConfig(), slog.New(slog.DiscardHandler)).Pending(t.Context(), []sentinel.AgentID{cred.Agent})
+	must(t, err)
+	return sign.Credential{Agent: cred.Agent, Key: pending[cred.Agent]}
 }
 
 func TestP19RegisterNeverReturnsAnExistingIdentity(t *testing.T) {
@@ -247,7 +249,7 @@ func dumpTables(t *testing.T, url string) string {
 func TestKeyringCachesAndForgetsInTime(t *testing.T) {
 	f := newFixture(t, postgrestest.New(t))
 	cred := f.register(t)
-	second := f.addKey(t, cred, postgres.KeyPending)
+	second := f.rotate(t, cred)
 	must(t, f.lookup(t, cred))
 	must(t, f.lookup(t, second))
 	a, err := f.db.AgentByName(t.Context(), cred.Agent)
@@ -291,7 +293,7 @@ func TestKeyringAsksForTheVersionAlone(t *testing.T) {
 	if version != before {
 		t.Errorf("the keys were read at version %d, want still %d", version, before)
 	}
-	f.addKey(t, cred, postgres.KeyPending)
+	f.rotate(t, cred)
 	f.clock.add(keyFresh)
 	must(t, f.lookup(t, cred))
 	f.keys.mu.Lock()
@@ -304,7 +306,7 @@ func TestKeyringAsksForTheVersionAlone(t *testing.T) {
 func TestP18RetiringKeyServesUntilItsGraceEnds(t *testing.T) {
 	f := newFixture(t, postgrestest.New(t))
 	old := f.register(t)
-	next := f.addKey(t, old, postgres.KeyPending)
+	next := f.rotate(t, old)
 	a, err := f.db.AgentByName(t.Context(), old.Agent)
 	must(t, err)
 	must(t, f.db.ActivateKey(t.Context(), a.ID, next.Key.ID, f.clock.now().Add(time.Minute)))
@@ -336,7 +338,7 @@ func TestP23UnknownAgentsPushNobodyOut(t *testing.T) {
 	known := f.register(t)
 	must(t, f.lookup(t, known))
 	for i := range 35 {
-		_, _, err := f.keys.Lookup(t.Context(), sentinel.AgentID(fmt.Sprintf("ag-made-up-%d", i)), "k")
+		_, _, err := f.keys.Lookup(t.Context(), sentinel.AgentID(fmt.Sprintf("ag-made-up-%d", i)), "k", f.clock.now())
 		wantCode(t, err, sentinel.Unauthenticated)
 		if len(f.keys.unknown) > 10 {
 			t.Fatalf("%d names are held that belong to nobody", len(f.keys.unknown))
@@ -344,7 +346,7 @@ func TestP23UnknownAgentsPushNobodyOut(t *testing.T) {
 	}
 	for _, id := range []sentinel.AgentID{"", "UPPER", "a\x00b", sentinel.AgentID(strings.Repeat("a", 65)), "ag-' OR 1=1"} {
 		held := len(f.keys.unknown)
-		_, _, err := f.keys.Lookup(t.Context(), id, "k")
+		_, _, err := f.keys.Lookup(t.Context(), id, "k", f.clock.now())
 		wantCode(t, err, sentinel.Unauthenticated)
 		if len(f.keys.unknown) != held {
 			t.Errorf("%q is no identity, and is held all the same", id)

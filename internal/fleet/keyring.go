@@ -64,25 +64,52 @@ func NewKeyring(db *postgres.DB, vault *sign.Vault, log *slog.Logger) *Keyring {
 		unknown: map[sentinel.AgentID]time.Time{}, maxAgents: maxKeyring, maxUnknown: maxUnknown}
 }
 
-// Key returns the key; see Lookup.
+// Key returns the key as it is valid now; see Lookup.
 func (k *Keyring) Key(ctx context.Context, agent sentinel.AgentID, keyID string) (sign.Key, error) {
-	_, key, err := k.Lookup(ctx, agent, keyID)
+	_, key, err := k.Lookup(ctx, agent, keyID, k.now())
 	return key, err
 }
 
 // Lookup returns the agent's row and the key with this id. The error is
-// Unauthenticated where agent or key do not exist, are disabled, revoked or past
-// their grace, and Unavailable where that cannot be known now.
-func (k *Keyring) Lookup(ctx context.Context, agent sentinel.AgentID, keyID string) (int64, sign.Key, error) {
+// Unauthenticated where agent or key do not exist, are disabled or revoked, or
+// where the key's grace had ended at the given time, and Unavailable where that
+// cannot be known now. A key is only said to be unknown after the database was
+// asked: one that has just been made is found.
+func (k *Keyring) Lookup(ctx context.Context, agent sentinel.AgentID, keyID string, at time.Time) (int64, sign.Key, error) {
 	r, err := k.ring(ctx, agent)
 	if err != nil {
 		return 0, sign.Key{}, err
 	}
 	held, ok := r.keys[keyID]
-	if !ok || (!held.expires.IsZero() && k.now().After(held.expires)) {
+	if !ok && r.id != 0 {
+		if r, err = k.again(ctx, agent, r); err != nil {
+			return 0, sign.Key{}, err
+		}
+		held, ok = r.keys[keyID]
+	}
+	if !ok || (!held.expires.IsZero() && at.After(held.expires)) {
 		return 0, sign.Key{}, sentinel.Errorf(sentinel.Unauthenticated, "agent %q has no valid key %.64q", agent, keyID)
 	}
 	return r.id, held.key, nil
+}
+
+// again returns what is known of an agent, read anew where the fleet has changed
+// since it was read.
+func (k *Keyring) again(ctx context.Context, agent sentinel.AgentID, known *ring) (*ring, error) {
+	version, err := k.db.FleetVersion(ctx)
+	if err == nil && version == known.version {
+		return known, nil
+	}
+	var loaded *ring
+	if err == nil {
+		loaded, err = k.load(ctx, agent)
+	}
+	if err != nil {
+		return nil, sentinel.Errorf(sentinel.Unavailable, "look up agent %q: %w", agent, err)
+	}
+	loaded.version = version
+	k.keep(agent, loaded)
+	return loaded, nil
 }
 
 // ID returns the agent's row, as Lookup does.

@@ -4,13 +4,10 @@ package fleet
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -33,9 +30,7 @@ func (r *Registry) Register(ctx context.Context, hostname string, labels []senti
 		return sign.Credential{}, err
 	}
 	cred := sign.Credential{Agent: sentinel.NewAgentID(), Key: sign.NewKey()}
-	_, err := r.db.CreateAgent(ctx, postgres.NewAgent{Name: cred.Agent, Hostname: hostname, Labels: labels}, postgres.NewKey{
-		KeyID: cred.Key.ID, Secret: r.vault.Seal(cred.Agent, cred.Key), MasterKeyID: r.vault.ID(), State: postgres.KeyActive,
-	})
+	_, err := r.db.CreateAgent(ctx, postgres.NewAgent{Name: cred.Agent, Hostname: hostname, Labels: labels}, r.sealed(cred.Agent, cred.Key, postgres.KeyActive))
 	if err != nil {
 		return sign.Credential{}, fmt.Errorf("register agent: %w", err)
 	}
@@ -68,12 +63,11 @@ func (r *Registry) CreateToken(ctx context.Context, name string, role postgres.R
 		return "", sentinel.Errorf(sentinel.Invalid, "role %.40q is not known, want %s, %s or %s", role, postgres.Viewer, postgres.Operator, postgres.Admin)
 	case ttl < 0:
 		return "", sentinel.Errorf(sentinel.Invalid, "ttl: %s has passed already; 0 means that the token does not expire", ttl)
-	case strings.TrimSpace(name) == "" || len(name) > 255 || !utf8.ValidString(name) || strings.IndexByte(name, 0) >= 0:
-		return "", sentinel.Errorf(sentinel.Invalid, "name: want up to 255 bytes of text that say what the token is for")
 	}
-	raw := make([]byte, 32)
-	rand.Read(raw)
-	token := tokenPrefix + base64.RawURLEncoding.EncodeToString(raw)
+	if err := checkName(name); err != nil {
+		return "", err
+	}
+	token := newToken(tokenPrefix)
 	var expires time.Time
 	if ttl > 0 {
 		expires = time.Now().Add(ttl)

@@ -14,6 +14,8 @@ type Config struct {
 	MaxHandshakes int `yaml:"max_handshakes"`
 	// HandshakeTimeout is how long an agent may take to prove who it is.
 	HandshakeTimeout time.Duration `yaml:"handshake_timeout"`
+	// EnrolmentsPerSecond is how many agents may ask for an identity.
+	EnrolmentsPerSecond int `yaml:"enrolments_per_second"`
 	// Heartbeat is how often agents report.
 	Heartbeat time.Duration `yaml:"heartbeat"`
 	// MaxUnacknowledged is how many batches one agent may have without a receipt.
@@ -39,7 +41,7 @@ type Config struct {
 func DefaultConfig() Config {
 	l := sentinel.DefaultLimits()
 	return Config{
-		MaxSessions: 20_000, MaxHandshakes: 512, HandshakeTimeout: 10 * time.Second, Heartbeat: 30 * time.Second,
+		MaxSessions: 20_000, MaxHandshakes: 512, HandshakeTimeout: 10 * time.Second, EnrolmentsPerSecond: 100, Heartbeat: 30 * time.Second,
 		MaxUnacknowledged: 8, BacklogCredits: 8, MaxInFlightBytes: 256 << 20,
 		AgentBatchesPerSecond: 50, AgentBytesPerSecond: 4 << 20, BytesPerSecond: 256 << 20, BacklogBatchesPerSecond: 2000,
 		MaxSampleAge: l.MaxAge, MaxSampleFuture: l.MaxFuture,
@@ -53,7 +55,7 @@ func (c Config) Validate() error {
 		ok  bool
 	}{
 		{"max_sessions", c.MaxSessions > 0}, {"max_handshakes", c.MaxHandshakes > 0},
-		{"handshake_timeout", c.HandshakeTimeout > 0}, {"heartbeat", c.Heartbeat >= time.Second},
+		{"handshake_timeout", c.HandshakeTimeout > 0}, {"enrolments_per_second", c.EnrolmentsPerSecond > 0}, {"heartbeat", c.Heartbeat >= time.Second},
 		{"max_unacknowledged", c.MaxUnacknowledged > 0 && c.MaxUnacknowledged <= 256},
 		{"backlog_credits", c.BacklogCredits > 0 && c.BacklogCredits <= 256},
 		{"max_in_flight_bytes", c.MaxInFlightBytes >= 16<<20},

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -66,9 +67,28 @@ type Report struct {
 	Info      *sentinelpb.AgentInfo // at a session's start, else nil
 }
 
+// Rotation replaces agents' keys.
+type Rotation interface {
+	// Version moves with every change of a key.
+	Version(ctx context.Context) (int64, error)
+	// Pending returns the keys that wait to be handed to these agents.
+	Pending(ctx context.Context, agents []sentinel.AgentID) (map[sentinel.AgentID]sign.Key, error)
+	// Activate makes a proven key the active one. It is idempotent.
+	Activate(ctx context.Context, agent sentinel.AgentID, keyID string) error
+}
+
+// Enrolment gives identities to agents that have none.
+type Enrolment interface {
+	// Enrol answers Unauthenticated to every token that buys nothing, and Unavailable
+	// where that cannot be known now.
+	Enrol(ctx context.Context, token string, request sign.Request, info *sentinelpb.AgentInfo) (sentinel.AgentID, error)
+}
+
 // Deps are the parts that a gateway works with.
 type Deps struct {
 	Keys     Keys
+	Rotation Rotation
+	Enrol    Enrolment
 	Broker   Broker
 	Resets   Resets
 	Presence Presence
@@ -87,9 +107,11 @@ type Gateway struct {
 	publish *publisher
 	memory  *semaphore.Weighted // bytes of batches on their way to the broker
 	knocks  *semaphore.Weighted // sessions that have not proven who they are
+	buys    *rate.Limiter       // enrolments
 
 	mu       sync.Mutex
 	sessions map[sentinel.AgentID]*session
+	joined   []sentinel.AgentID          // came since pending keys were looked for
 	reports  map[sentinel.AgentID]Report // waiting for the next write
 	wake     chan struct{}               // a report waits
 }
@@ -104,6 +126,7 @@ func New(cfg Config, deps Deps) *Gateway {
 		rates:    newRates(cfg),
 		memory:   semaphore.NewWeighted(cfg.MaxInFlightBytes),
 		knocks:   semaphore.NewWeighted(int64(cfg.MaxHandshakes)),
+		buys:     rate.NewLimiter(rate.Limit(cfg.EnrolmentsPerSecond), cfg.EnrolmentsPerSecond),
 		sessions: map[sentinel.AgentID]*session{},
 		reports:  map[sentinel.AgentID]Report{},
 		wake:     make(chan struct{}, 1),
@@ -146,6 +169,7 @@ func (g *Gateway) Run(ctx context.Context, lis net.Listener, tlsConfig *tls.Conf
 	})
 	group.Go(func() error { return g.writeReports(ctx) })
 	group.Go(func() error { return g.watchResets(ctx) })
+	group.Go(func() error { return g.offerKeys(ctx) })
 	group.Go(func() error { return g.deps.Resets.SubscribeMarks(ctx, g.takeMarks) })
 	err := group.Wait()
 	g.publish.wait()
@@ -167,6 +191,37 @@ func (g *Gateway) Connect(stream grpc.BidiStreamingServer[sentinelpb.ConnectRequ
 	return s.serve(stream.Context())
 }
 
+// Enroll gives an agent an identity; see the protocol's description.
+func (g *Gateway) Enroll(ctx context.Context, in *sentinelpb.EnrollRequest) (*sentinelpb.EnrollResponse, error) {
+	key, err := sign.KeyFromSecret(in.GetKeyId(), in.GetSecret())
+	switch {
+	case err != nil || len(in.GetNonce()) != sign.NonceSize:
+		return nil, status.Errorf(codes.InvalidArgument, "an enrolment has a nonce of %d bytes and a secret of %d", sign.NonceSize, sign.SecretSize)
+	case sentinel.AgentID(in.GetKeyId()).Validate() != nil:
+		return nil, status.Error(codes.InvalidArgument, "a key id has 1 to 64 characters of a-z, 0-9 and '-'")
+	case !g.buys.Allow():
+		g.metrics.refused("enrolments").Inc()
+		return nil, status.Error(codes.ResourceExhausted, "too many agents enrol at once, come back later")
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.HandshakeTimeout)
+	defer cancel()
+	agent, err := g.deps.Enrol.Enrol(ctx, in.GetToken(), sign.Request{Nonce: in.GetNonce(), Key: key}, boundedInfo(in.GetInfo()))
+	switch sentinel.CodeOf(err) {
+	case sentinel.Unauthenticated:
+		g.metrics.refused("enrolment_token").Inc()
+		return nil, status.Error(codes.Unauthenticated, err.Error())
+	case sentinel.Invalid:
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if err != nil {
+		g.deps.Log.Warn("agent could not be enrolled", "error", err)
+		return nil, status.Error(codes.Unavailable, "the enrolment cannot be kept now, come back later")
+	}
+	g.metrics.enrolled.Inc()
+	g.deps.Log.Info("agent enrolled", "agent", agent, "hostname", in.GetInfo().GetHostname())
+	return &sentinelpb.EnrollResponse{AgentId: string(agent)}, nil
+}
+
 // admit puts a proven session in the place of an older one of the same agent.
 func (g *Gateway) admit(s *session) error {
 	g.mu.Lock()
@@ -178,9 +233,10 @@ func (g *Gateway) admit(s *session) error {
 	}
 	if old != nil {
 		g.metrics.displaced.Inc()
-		old.end(sentinelpb.Code_CODE_UNAVAILABLE, "another session of this agent took over", g.cfg.HandshakeTimeout)
+		old.end("another session of this agent took over", g.cfg.HandshakeTimeout)
 	}
 	g.sessions[s.agent] = s
+	g.joined = append(g.joined, s.agent)
 	return nil
 }
 
@@ -203,7 +259,7 @@ func (g *Gateway) endAll(detail string, retry time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, s := range g.sessions {
-		s.end(sentinelpb.Code_CODE_UNAVAILABLE, detail, retry)
+		s.end(detail, retry)
 	}
 }
 

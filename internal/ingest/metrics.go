@@ -7,6 +7,8 @@ type gatewayMetrics struct {
 	accepted        telemetry.Counter
 	acceptedRecords telemetry.Counter
 	displaced       telemetry.Counter
+	enrolled        telemetry.Counter
+	rotated         telemetry.Counter
 	resets          telemetry.Counter
 	reportErrors    telemetry.Counter
 	publishSeconds  telemetry.Histogram
@@ -18,6 +20,8 @@ func newMetrics(reg *telemetry.Registry, g *Gateway) *gatewayMetrics {
 		reg:             reg,
 		accepted:        reg.Counter("sentinel_gateway_batches_accepted_total"),
 		acceptedRecords: reg.Counter("sentinel_gateway_records_accepted_total"),
+		enrolled:        reg.Counter("sentinel_gateway_agents_enrolled_total"),
+		rotated:         reg.Counter("sentinel_gateway_keys_rotated_total"),
 		displaced:       reg.Counter("sentinel_gateway_sessions_displaced_total"),
 		resets:          reg.Counter("sentinel_gateway_broker_resets_total"),
 		reportErrors:    reg.Counter("sentinel_gateway_report_errors_total"),
@@ -30,7 +34,7 @@ func (m *gatewayMetrics) rejected(reason string) telemetry.Counter {
 	return m.reg.Counter("sentinel_gateway_batches_rejected_total", "reason", reason)
 }
 
-// refused counts sessions that were not opened, by reason.
+// refused counts sessions and enrolments that did not come about, by reason.
 func (m *gatewayMetrics) refused(reason string) telemetry.Counter {
 	return m.reg.Counter("sentinel_gateway_sessions_refused_total", "reason", reason)
 }

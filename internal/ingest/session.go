@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -37,6 +38,10 @@ type session struct {
 	agent  sentinel.AgentID
 	clock  time.Duration
 
+	keyID             string                   // that the handshake proved
+	agentNonce, nonce []byte                   // of the handshake
+	offered           atomic.Pointer[sign.Key] // the key that was handed over last
+
 	layouts map[sentinel.LayoutHash]int // series of each layout made known here
 	pending window
 
@@ -48,7 +53,7 @@ type session struct {
 
 // handshake proves who is speaking and sends Welcome.
 func (s *session) handshake(ctx context.Context) error {
-	timer := time.AfterFunc(s.g.cfg.HandshakeTimeout, func() { s.end(sentinelpb.Code_CODE_UNAVAILABLE, "the handshake took too long", 0) })
+	timer := time.AfterFunc(s.g.cfg.HandshakeTimeout, func() { s.end("the handshake took too long", 0) })
 	defer timer.Stop()
 
 	hello, err := s.receiveHello()
@@ -78,6 +83,7 @@ func (s *session) handshake(ctx context.Context) error {
 		return status.Error(codes.Unavailable, "the agent's key cannot be checked now, come back later")
 	}
 	s.agent, s.log = agent, s.log.With("agent", agent)
+	s.keyID, s.agentNonce, s.nonce = key.ID, hello.GetNonce(), nonce
 	s.layouts = map[sentinel.LayoutHash]int{}
 	s.clock = time.UnixMilli(hello.GetUnixMs()).Sub(s.g.deps.Now())
 	if err := s.g.admit(s); err != nil {
@@ -159,9 +165,9 @@ func (s *session) serve(ctx context.Context) error {
 }
 
 // end asks the session to end with a Goodbye. It does not wait.
-func (s *session) end(code sentinelpb.Code, detail string, retry time.Duration) {
+func (s *session) end(detail string, retry time.Duration) {
 	s.endOnce.Do(func() {
-		s.goodbye = &sentinelpb.Goodbye{Code: code, Detail: detail, RetryAfterMs: uint32(retry.Milliseconds())}
+		s.goodbye = &sentinelpb.Goodbye{Code: sentinelpb.Code_CODE_UNAVAILABLE, Detail: detail, RetryAfterMs: uint32(retry.Milliseconds())}
 		close(s.ended)
 	})
 }
@@ -201,6 +207,8 @@ func (s *session) receiveAll(ctx context.Context) error {
 			err = s.takeLayout(ctx, m.Layout)
 		case *sentinelpb.ConnectRequest_Heartbeat:
 			err = s.takeHeartbeat(m.Heartbeat)
+		case *sentinelpb.ConnectRequest_KeyProof:
+			err = s.takeKeyProof(ctx, m.KeyProof)
 		default:
 			err = status.Error(codes.InvalidArgument, "a message of this kind is not expected here")
 		}
@@ -254,11 +262,14 @@ func (s *session) send(m *sentinelpb.ConnectResponse) {
 	}
 }
 
-// offer queues a message that may be dropped because it will be repeated.
-func (s *session) offer(m *sentinelpb.ConnectResponse) {
+// offer queues a message where there is room, and reports whether there was: it is
+// for what will be repeated.
+func (s *session) offer(m *sentinelpb.ConnectResponse) bool {
 	select {
 	case s.out <- m:
+		return true
 	default:
+		return false
 	}
 }
 

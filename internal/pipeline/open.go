@@ -60,7 +60,9 @@ func (w *Writer) openDelivery(ctx context.Context, g *group, d *sentinelpb.Deliv
 		received = now // a gateway writes this, but nobody signs it
 	}
 	agent := sentinel.AgentID(e.GetAgentId())
-	id, key, err := w.deps.Keys.Lookup(ctx, agent, e.GetKeyId())
+	// A key whose grace ends while the batch waits here was good when the gateway
+	// took it; the clocks of the two need not agree to the minute.
+	id, key, err := w.deps.Keys.Lookup(ctx, agent, e.GetKeyId(), received.Add(-time.Minute))
 	if err != nil && sentinel.CodeOf(err) != sentinel.Unauthenticated {
 		return fmt.Errorf("look up a key: %w", err)
 	}

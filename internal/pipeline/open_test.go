@@ -17,7 +17,7 @@ import (
 // oneKey knows one agent with one key.
 type oneKey struct{ key sign.Key }
 
-func (k oneKey) Lookup(_ context.Context, agent sentinel.AgentID, id string) (int64, sign.Key, error) {
+func (k oneKey) Lookup(_ context.Context, agent sentinel.AgentID, id string, _ time.Time) (int64, sign.Key, error) {
 	if agent != "ag-one" || id != k.key.ID {
 		return 0, sign.Key{}, sentinel.Errorf(sentinel.Unauthenticated, "no such key")
 	}

@@ -45,11 +45,11 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Keys finds the key that verifies an agent's batches, and the agent's row. The
-// error is Unauthenticated where there is none and anything else where it cannot
-// be known now.
+// Keys finds the key that verified an agent's batches at a time, and the agent's
+// row. The error is Unauthenticated where there is none and anything else where it
+// cannot be known now.
 type Keys interface {
-	Lookup(ctx context.Context, agent sentinel.AgentID, keyID string) (id int64, key sign.Key, err error)
+	Lookup(ctx context.Context, agent sentinel.AgentID, keyID string, at time.Time) (id int64, key sign.Key, err error)
 }
 
 // Broker is where batches come from and marks go to.

@@ -61,21 +61,27 @@ func (db *DB) CreateAgent(ctx context.Context, a NewAgent, key NewKey) (Agent, e
 	}
 	var created Agent
 	err = pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `INSERT INTO agents (name, hostname, labels, version, os, arch, platform)
-			VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, $7) RETURNING `+agentColumns,
-			a.Name, a.Hostname, labels, a.Info.Version, a.Info.OS, a.Info.Arch, a.Info.Platform)
-		if err != nil {
-			return err
-		}
-		if created, err = pgx.CollectExactlyOneRow(rows, scanAgent); err != nil {
-			return err
-		}
-		return insertKey(ctx, tx, created.ID, key)
+		created, err = insertAgent(ctx, tx, a, labels, key)
+		return err
 	})
 	if err != nil {
 		return Agent{}, failed(fmt.Sprintf("create agent %s", a.Name), err)
 	}
 	return created, nil
+}
+
+func insertAgent(ctx context.Context, tx pgx.Tx, a NewAgent, labels string, key NewKey) (Agent, error) {
+	rows, err := tx.Query(ctx, `INSERT INTO agents (name, hostname, labels, version, os, arch, platform)
+		VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, $7) RETURNING `+agentColumns,
+		a.Name, a.Hostname, labels, a.Info.Version, a.Info.OS, a.Info.Arch, a.Info.Platform)
+	if err != nil {
+		return Agent{}, err
+	}
+	created, err := pgx.CollectExactlyOneRow(rows, scanAgent)
+	if err != nil {
+		return Agent{}, err
+	}
+	return created, insertKey(ctx, tx, created.ID, key)
 }
 
 // Agent returns one agent, or NotFound.

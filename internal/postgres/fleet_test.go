@@ -68,9 +68,15 @@ func TestAgentsAndKeys(t *testing.T) {
 	wantCode(t, db.SetAgentDisabled(ctx, 1<<40, true), sentinel.NotFound)
 
 	second := postgres.NewKey{KeyID: "k2", Secret: []byte("two"), MasterKeyID: "m1", State: postgres.KeyPending}
-	must(t, db.AddKey(ctx, created.ID, second))
-	wantCode(t, db.AddKey(ctx, created.ID, second), sentinel.Conflict)
-	wantCode(t, db.AddKey(ctx, 1<<40, second), sentinel.NotFound)
+	for _, offered := range []postgres.NewKey{second, {KeyID: "k3", Secret: []byte("three"), MasterKeyID: "m1"}} {
+		got, err := db.RequestKey(ctx, created.ID, offered)
+		must(t, err)
+		if got.KeyID != "k2" { // one at a time: the one that waits is returned
+			t.Errorf("pending key %+v", got)
+		}
+	}
+	_, err = db.RequestKey(ctx, 1<<40, second)
+	wantCode(t, err, sentinel.NotFound)
 	grace := time.Now().Add(time.Hour).Truncate(time.Millisecond)
 	for range 2 { // idempotent
 		must(t, db.ActivateKey(ctx, created.ID, "k2", grace))

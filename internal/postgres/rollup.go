@@ -95,10 +95,6 @@ type state struct {
 	rawFrom, minutesFrom           time.Time
 }
 
-type querier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 func (r *roller) state(ctx context.Context, q querier) (st state, err error) {
 	// -infinity becomes a time that any other is after.
 	err = q.QueryRow(ctx, `SELECT dirty_below, minutes_to, hours_to,

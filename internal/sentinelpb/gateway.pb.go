@@ -151,6 +151,131 @@ func (Code) EnumDescriptor() ([]byte, []int) {
 	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{1}
 }
 
+// EnrollRequest asks for an identity.
+type EnrollRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Token string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// 16 random bytes, made once for this identity.
+	Nonce []byte `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// The key with which the agent will sign: the name that it gave it, and 32
+	// random bytes.
+	KeyId         string     `protobuf:"bytes,3,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	Secret        []byte     `protobuf:"bytes,4,opt,name=secret,proto3" json:"secret,omitempty"`
+	Info          *AgentInfo `protobuf:"bytes,5,opt,name=info,proto3" json:"info,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrollRequest) Reset() {
+	*x = EnrollRequest{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrollRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrollRequest) ProtoMessage() {}
+
+func (x *EnrollRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrollRequest.ProtoReflect.Descriptor instead.
+func (*EnrollRequest) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *EnrollRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *EnrollRequest) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *EnrollRequest) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *EnrollRequest) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *EnrollRequest) GetInfo() *AgentInfo {
+	if x != nil {
+		return x.Info
+	}
+	return nil
+}
+
+// EnrollResponse is the identity.
+type EnrollResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnrollResponse) Reset() {
+	*x = EnrollResponse{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnrollResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnrollResponse) ProtoMessage() {}
+
+func (x *EnrollResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnrollResponse.ProtoReflect.Descriptor instead.
+func (*EnrollResponse) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *EnrollResponse) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
 // ConnectRequest is what an agent says.
 type ConnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -161,6 +286,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Layout
 	//	*ConnectRequest_Batch
 	//	*ConnectRequest_Heartbeat
+	//	*ConnectRequest_KeyProof
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -168,7 +294,7 @@ type ConnectRequest struct {
 
 func (x *ConnectRequest) Reset() {
 	*x = ConnectRequest{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[0]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +306,7 @@ func (x *ConnectRequest) String() string {
 func (*ConnectRequest) ProtoMessage() {}
 
 func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[0]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +319,7 @@ func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectRequest.ProtoReflect.Descriptor instead.
 func (*ConnectRequest) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{0}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ConnectRequest) GetMessage() isConnectRequest_Message {
@@ -248,6 +374,15 @@ func (x *ConnectRequest) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *ConnectRequest) GetKeyProof() *KeyProof {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_KeyProof); ok {
+			return x.KeyProof
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -272,6 +407,10 @@ type ConnectRequest_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3,oneof"`
 }
 
+type ConnectRequest_KeyProof struct {
+	KeyProof *KeyProof `protobuf:"bytes,6,opt,name=key_proof,json=keyProof,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Proof) isConnectRequest_Message() {}
@@ -281,6 +420,8 @@ func (*ConnectRequest_Layout) isConnectRequest_Message() {}
 func (*ConnectRequest_Batch) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Heartbeat) isConnectRequest_Message() {}
+
+func (*ConnectRequest_KeyProof) isConnectRequest_Message() {}
 
 // ConnectResponse is what the server says.
 type ConnectResponse struct {
@@ -294,6 +435,8 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Mark
 	//	*ConnectResponse_Credit
 	//	*ConnectResponse_Goodbye
+	//	*ConnectResponse_KeyOffer
+	//	*ConnectResponse_KeyAccepted
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -301,7 +444,7 @@ type ConnectResponse struct {
 
 func (x *ConnectResponse) Reset() {
 	*x = ConnectResponse{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[1]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +456,7 @@ func (x *ConnectResponse) String() string {
 func (*ConnectResponse) ProtoMessage() {}
 
 func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[1]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +469,7 @@ func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectResponse.ProtoReflect.Descriptor instead.
 func (*ConnectResponse) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{1}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ConnectResponse) GetMessage() isConnectResponse_Message {
@@ -399,6 +542,24 @@ func (x *ConnectResponse) GetGoodbye() *Goodbye {
 	return nil
 }
 
+func (x *ConnectResponse) GetKeyOffer() *KeyOffer {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_KeyOffer); ok {
+			return x.KeyOffer
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetKeyAccepted() *KeyAccepted {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_KeyAccepted); ok {
+			return x.KeyAccepted
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -431,6 +592,14 @@ type ConnectResponse_Goodbye struct {
 	Goodbye *Goodbye `protobuf:"bytes,7,opt,name=goodbye,proto3,oneof"`
 }
 
+type ConnectResponse_KeyOffer struct {
+	KeyOffer *KeyOffer `protobuf:"bytes,8,opt,name=key_offer,json=keyOffer,proto3,oneof"`
+}
+
+type ConnectResponse_KeyAccepted struct {
+	KeyAccepted *KeyAccepted `protobuf:"bytes,9,opt,name=key_accepted,json=keyAccepted,proto3,oneof"`
+}
+
 func (*ConnectResponse_Challenge) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Welcome) isConnectResponse_Message() {}
@@ -444,6 +613,10 @@ func (*ConnectResponse_Mark) isConnectResponse_Message() {}
 func (*ConnectResponse_Credit) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Goodbye) isConnectResponse_Message() {}
+
+func (*ConnectResponse_KeyOffer) isConnectResponse_Message() {}
+
+func (*ConnectResponse_KeyAccepted) isConnectResponse_Message() {}
 
 // Hello opens a session.
 type Hello struct {
@@ -464,7 +637,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[2]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +649,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[2]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +662,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{2}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Hello) GetAgentId() string {
@@ -548,7 +721,7 @@ type AgentInfo struct {
 
 func (x *AgentInfo) Reset() {
 	*x = AgentInfo{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[3]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -560,7 +733,7 @@ func (x *AgentInfo) String() string {
 func (*AgentInfo) ProtoMessage() {}
 
 func (x *AgentInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[3]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -573,7 +746,7 @@ func (x *AgentInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentInfo.ProtoReflect.Descriptor instead.
 func (*AgentInfo) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{3}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AgentInfo) GetHostname() string {
@@ -622,7 +795,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[4]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +807,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[4]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +820,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{4}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Position) GetEpoch() uint64 {
@@ -675,7 +848,7 @@ type Challenge struct {
 
 func (x *Challenge) Reset() {
 	*x = Challenge{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[5]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +860,7 @@ func (x *Challenge) String() string {
 func (*Challenge) ProtoMessage() {}
 
 func (x *Challenge) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[5]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +873,7 @@ func (x *Challenge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Challenge.ProtoReflect.Descriptor instead.
 func (*Challenge) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{5}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Challenge) GetNonce() []byte {
@@ -721,7 +894,7 @@ type Proof struct {
 
 func (x *Proof) Reset() {
 	*x = Proof{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[6]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +906,7 @@ func (x *Proof) String() string {
 func (*Proof) ProtoMessage() {}
 
 func (x *Proof) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[6]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +919,7 @@ func (x *Proof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proof.ProtoReflect.Descriptor instead.
 func (*Proof) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{6}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Proof) GetMac() []byte {
@@ -778,7 +951,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[7]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +963,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[7]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +976,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{7}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Welcome) GetSessionId() string {
@@ -870,7 +1043,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[8]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1055,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[8]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1068,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{8}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Limits) GetMaxPayloadBytes() uint32 {
@@ -953,7 +1126,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[9]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1138,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[9]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1151,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{9}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Layout) GetHash() []byte {
@@ -1005,7 +1178,7 @@ type LayoutRequest struct {
 
 func (x *LayoutRequest) Reset() {
 	*x = LayoutRequest{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[10]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1190,7 @@ func (x *LayoutRequest) String() string {
 func (*LayoutRequest) ProtoMessage() {}
 
 func (x *LayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[10]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1203,7 @@ func (x *LayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayoutRequest.ProtoReflect.Descriptor instead.
 func (*LayoutRequest) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{10}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LayoutRequest) GetHash() []byte {
@@ -1051,7 +1224,7 @@ type Batch struct {
 
 func (x *Batch) Reset() {
 	*x = Batch{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[11]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1236,7 @@ func (x *Batch) String() string {
 func (*Batch) ProtoMessage() {}
 
 func (x *Batch) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[11]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1249,7 @@ func (x *Batch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Batch.ProtoReflect.Descriptor instead.
 func (*Batch) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{11}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Batch) GetEnvelope() *Envelope {
@@ -1108,7 +1281,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[12]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1293,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[12]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1306,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{12}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Heartbeat) GetPositions() []*Position {
@@ -1182,7 +1355,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[13]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1367,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[13]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1380,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{13}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Receipt) GetEpoch() uint64 {
@@ -1262,7 +1435,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[14]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1447,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[14]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1460,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{14}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Credit) GetBatches() uint32 {
@@ -1310,7 +1483,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[15]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1495,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_sentinel_v1_gateway_proto_msgTypes[15]
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1508,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{15}
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Goodbye) GetCode() Code {
@@ -1359,18 +1532,181 @@ func (x *Goodbye) GetRetryAfterMs() uint32 {
 	return 0
 }
 
+// KeyOffer hands the agent its next key. The agent keeps it, beside the one it
+// has, before it answers with a KeyProof; it goes on signing with the old one.
+type KeyOffer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	Secret        []byte                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyOffer) Reset() {
+	*x = KeyOffer{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyOffer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyOffer) ProtoMessage() {}
+
+func (x *KeyOffer) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyOffer.ProtoReflect.Descriptor instead.
+func (*KeyOffer) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *KeyOffer) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *KeyOffer) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+// KeyProof shows that the agent holds the offered key: the proof of the session's
+// challenge, under that key.
+type KeyProof struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	Mac           []byte                 `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyProof) Reset() {
+	*x = KeyProof{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyProof) ProtoMessage() {}
+
+func (x *KeyProof) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyProof.ProtoReflect.Descriptor instead.
+func (*KeyProof) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *KeyProof) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *KeyProof) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+// KeyAccepted says that the key is active: the agent signs with it from now on.
+// The old one is accepted for the time of grace that begins here.
+type KeyAccepted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyAccepted) Reset() {
+	*x = KeyAccepted{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyAccepted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyAccepted) ProtoMessage() {}
+
+func (x *KeyAccepted) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyAccepted.ProtoReflect.Descriptor instead.
+func (*KeyAccepted) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *KeyAccepted) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
 var File_sentinel_v1_gateway_proto protoreflect.FileDescriptor
 
 const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\n" +
-	"\x19sentinel/v1/gateway.proto\x12\vsentinel.v1\x1a\x1asentinel/v1/envelope.proto\"\x86\x02\n" +
+	"\x19sentinel/v1/gateway.proto\x12\vsentinel.v1\x1a\x1asentinel/v1/envelope.proto\"\x96\x01\n" +
+	"\rEnrollRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x14\n" +
+	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x15\n" +
+	"\x06key_id\x18\x03 \x01(\tR\x05keyId\x12\x16\n" +
+	"\x06secret\x18\x04 \x01(\fR\x06secret\x12*\n" +
+	"\x04info\x18\x05 \x01(\v2\x16.sentinel.v1.AgentInfoR\x04info\"+\n" +
+	"\x0eEnrollResponse\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\"\xbc\x02\n" +
 	"\x0eConnectRequest\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.sentinel.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x05proof\x18\x02 \x01(\v2\x12.sentinel.v1.ProofH\x00R\x05proof\x12-\n" +
 	"\x06layout\x18\x03 \x01(\v2\x13.sentinel.v1.LayoutH\x00R\x06layout\x12*\n" +
 	"\x05batch\x18\x04 \x01(\v2\x12.sentinel.v1.BatchH\x00R\x05batch\x126\n" +
-	"\theartbeat\x18\x05 \x01(\v2\x16.sentinel.v1.HeartbeatH\x00R\theartbeatB\t\n" +
-	"\amessage\"\x87\x03\n" +
+	"\theartbeat\x18\x05 \x01(\v2\x16.sentinel.v1.HeartbeatH\x00R\theartbeat\x124\n" +
+	"\tkey_proof\x18\x06 \x01(\v2\x15.sentinel.v1.KeyProofH\x00R\bkeyProofB\t\n" +
+	"\amessage\"\xfc\x03\n" +
 	"\x0fConnectResponse\x126\n" +
 	"\tchallenge\x18\x01 \x01(\v2\x16.sentinel.v1.ChallengeH\x00R\tchallenge\x120\n" +
 	"\awelcome\x18\x02 \x01(\v2\x14.sentinel.v1.WelcomeH\x00R\awelcome\x12C\n" +
@@ -1378,7 +1714,9 @@ const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\areceipt\x18\x04 \x01(\v2\x14.sentinel.v1.ReceiptH\x00R\areceipt\x12'\n" +
 	"\x04mark\x18\x05 \x01(\v2\x11.sentinel.v1.MarkH\x00R\x04mark\x12-\n" +
 	"\x06credit\x18\x06 \x01(\v2\x13.sentinel.v1.CreditH\x00R\x06credit\x120\n" +
-	"\agoodbye\x18\a \x01(\v2\x14.sentinel.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
+	"\agoodbye\x18\a \x01(\v2\x14.sentinel.v1.GoodbyeH\x00R\agoodbye\x124\n" +
+	"\tkey_offer\x18\b \x01(\v2\x15.sentinel.v1.KeyOfferH\x00R\bkeyOffer\x12=\n" +
+	"\fkey_accepted\x18\t \x01(\v2\x18.sentinel.v1.KeyAcceptedH\x00R\vkeyAcceptedB\t\n" +
 	"\amessage\"\xc9\x01\n" +
 	"\x05Hello\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x15\n" +
@@ -1447,7 +1785,15 @@ const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\aGoodbye\x12%\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x11.sentinel.v1.CodeR\x04code\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12$\n" +
-	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs*=\n" +
+	"\x0eretry_after_ms\x18\x03 \x01(\rR\fretryAfterMs\"9\n" +
+	"\bKeyOffer\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\fR\x06secret\"3\n" +
+	"\bKeyProof\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x10\n" +
+	"\x03mac\x18\x02 \x01(\fR\x03mac\"$\n" +
+	"\vKeyAccepted\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId*=\n" +
 	"\x04Lane\x12\x14\n" +
 	"\x10LANE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tLANE_LIVE\x10\x01\x12\x10\n" +
@@ -1461,9 +1807,10 @@ const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\x15CODE_INVALID_ARGUMENT\x10\x05\x12\x18\n" +
 	"\x14CODE_UNAUTHENTICATED\x10\x06\x12\x0f\n" +
 	"\vCODE_FORKED\x10\a\x12\x17\n" +
-	"\x13CODE_LAYOUT_UNKNOWN\x10\b2S\n" +
+	"\x13CODE_LAYOUT_UNKNOWN\x10\b2\x96\x01\n" +
 	"\aGateway\x12H\n" +
-	"\aConnect\x12\x1b.sentinel.v1.ConnectRequest\x1a\x1c.sentinel.v1.ConnectResponse(\x010\x01B?Z=github.com/sentinelgo/sentinel/internal/sentinelpb;sentinelpbb\x06proto3"
+	"\aConnect\x12\x1b.sentinel.v1.ConnectRequest\x1a\x1c.sentinel.v1.ConnectResponse(\x010\x01\x12A\n" +
+	"\x06Enroll\x12\x1a.sentinel.v1.EnrollRequest\x1a\x1b.sentinel.v1.EnrollResponseB?Z=github.com/sentinelgo/sentinel/internal/sentinelpb;sentinelpbb\x06proto3"
 
 var (
 	file_sentinel_v1_gateway_proto_rawDescOnce sync.Once
@@ -1478,58 +1825,69 @@ func file_sentinel_v1_gateway_proto_rawDescGZIP() []byte {
 }
 
 var file_sentinel_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_sentinel_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_sentinel_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_sentinel_v1_gateway_proto_goTypes = []any{
 	(Lane)(0),               // 0: sentinel.v1.Lane
 	(Code)(0),               // 1: sentinel.v1.Code
-	(*ConnectRequest)(nil),  // 2: sentinel.v1.ConnectRequest
-	(*ConnectResponse)(nil), // 3: sentinel.v1.ConnectResponse
-	(*Hello)(nil),           // 4: sentinel.v1.Hello
-	(*AgentInfo)(nil),       // 5: sentinel.v1.AgentInfo
-	(*Position)(nil),        // 6: sentinel.v1.Position
-	(*Challenge)(nil),       // 7: sentinel.v1.Challenge
-	(*Proof)(nil),           // 8: sentinel.v1.Proof
-	(*Welcome)(nil),         // 9: sentinel.v1.Welcome
-	(*Limits)(nil),          // 10: sentinel.v1.Limits
-	(*Layout)(nil),          // 11: sentinel.v1.Layout
-	(*LayoutRequest)(nil),   // 12: sentinel.v1.LayoutRequest
-	(*Batch)(nil),           // 13: sentinel.v1.Batch
-	(*Heartbeat)(nil),       // 14: sentinel.v1.Heartbeat
-	(*Receipt)(nil),         // 15: sentinel.v1.Receipt
-	(*Credit)(nil),          // 16: sentinel.v1.Credit
-	(*Goodbye)(nil),         // 17: sentinel.v1.Goodbye
-	(*Mark)(nil),            // 18: sentinel.v1.Mark
-	(*Envelope)(nil),        // 19: sentinel.v1.Envelope
+	(*EnrollRequest)(nil),   // 2: sentinel.v1.EnrollRequest
+	(*EnrollResponse)(nil),  // 3: sentinel.v1.EnrollResponse
+	(*ConnectRequest)(nil),  // 4: sentinel.v1.ConnectRequest
+	(*ConnectResponse)(nil), // 5: sentinel.v1.ConnectResponse
+	(*Hello)(nil),           // 6: sentinel.v1.Hello
+	(*AgentInfo)(nil),       // 7: sentinel.v1.AgentInfo
+	(*Position)(nil),        // 8: sentinel.v1.Position
+	(*Challenge)(nil),       // 9: sentinel.v1.Challenge
+	(*Proof)(nil),           // 10: sentinel.v1.Proof
+	(*Welcome)(nil),         // 11: sentinel.v1.Welcome
+	(*Limits)(nil),          // 12: sentinel.v1.Limits
+	(*Layout)(nil),          // 13: sentinel.v1.Layout
+	(*LayoutRequest)(nil),   // 14: sentinel.v1.LayoutRequest
+	(*Batch)(nil),           // 15: sentinel.v1.Batch
+	(*Heartbeat)(nil),       // 16: sentinel.v1.Heartbeat
+	(*Receipt)(nil),         // 17: sentinel.v1.Receipt
+	(*Credit)(nil),          // 18: sentinel.v1.Credit
+	(*Goodbye)(nil),         // 19: sentinel.v1.Goodbye
+	(*KeyOffer)(nil),        // 20: sentinel.v1.KeyOffer
+	(*KeyProof)(nil),        // 21: sentinel.v1.KeyProof
+	(*KeyAccepted)(nil),     // 22: sentinel.v1.KeyAccepted
+	(*Mark)(nil),            // 23: sentinel.v1.Mark
+	(*Envelope)(nil),        // 24: sentinel.v1.Envelope
 }
 var file_sentinel_v1_gateway_proto_depIdxs = []int32{
-	4,  // 0: sentinel.v1.ConnectRequest.hello:type_name -> sentinel.v1.Hello
-	8,  // 1: sentinel.v1.ConnectRequest.proof:type_name -> sentinel.v1.Proof
-	11, // 2: sentinel.v1.ConnectRequest.layout:type_name -> sentinel.v1.Layout
-	13, // 3: sentinel.v1.ConnectRequest.batch:type_name -> sentinel.v1.Batch
-	14, // 4: sentinel.v1.ConnectRequest.heartbeat:type_name -> sentinel.v1.Heartbeat
-	7,  // 5: sentinel.v1.ConnectResponse.challenge:type_name -> sentinel.v1.Challenge
-	9,  // 6: sentinel.v1.ConnectResponse.welcome:type_name -> sentinel.v1.Welcome
-	12, // 7: sentinel.v1.ConnectResponse.layout_request:type_name -> sentinel.v1.LayoutRequest
-	15, // 8: sentinel.v1.ConnectResponse.receipt:type_name -> sentinel.v1.Receipt
-	18, // 9: sentinel.v1.ConnectResponse.mark:type_name -> sentinel.v1.Mark
-	16, // 10: sentinel.v1.ConnectResponse.credit:type_name -> sentinel.v1.Credit
-	17, // 11: sentinel.v1.ConnectResponse.goodbye:type_name -> sentinel.v1.Goodbye
-	5,  // 12: sentinel.v1.Hello.info:type_name -> sentinel.v1.AgentInfo
-	6,  // 13: sentinel.v1.Hello.positions:type_name -> sentinel.v1.Position
-	10, // 14: sentinel.v1.Welcome.limits:type_name -> sentinel.v1.Limits
-	18, // 15: sentinel.v1.Welcome.marks:type_name -> sentinel.v1.Mark
-	19, // 16: sentinel.v1.Batch.envelope:type_name -> sentinel.v1.Envelope
-	0,  // 17: sentinel.v1.Batch.lane:type_name -> sentinel.v1.Lane
-	6,  // 18: sentinel.v1.Heartbeat.positions:type_name -> sentinel.v1.Position
-	1,  // 19: sentinel.v1.Receipt.code:type_name -> sentinel.v1.Code
-	1,  // 20: sentinel.v1.Goodbye.code:type_name -> sentinel.v1.Code
-	2,  // 21: sentinel.v1.Gateway.Connect:input_type -> sentinel.v1.ConnectRequest
-	3,  // 22: sentinel.v1.Gateway.Connect:output_type -> sentinel.v1.ConnectResponse
-	22, // [22:23] is the sub-list for method output_type
-	21, // [21:22] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	7,  // 0: sentinel.v1.EnrollRequest.info:type_name -> sentinel.v1.AgentInfo
+	6,  // 1: sentinel.v1.ConnectRequest.hello:type_name -> sentinel.v1.Hello
+	10, // 2: sentinel.v1.ConnectRequest.proof:type_name -> sentinel.v1.Proof
+	13, // 3: sentinel.v1.ConnectRequest.layout:type_name -> sentinel.v1.Layout
+	15, // 4: sentinel.v1.ConnectRequest.batch:type_name -> sentinel.v1.Batch
+	16, // 5: sentinel.v1.ConnectRequest.heartbeat:type_name -> sentinel.v1.Heartbeat
+	21, // 6: sentinel.v1.ConnectRequest.key_proof:type_name -> sentinel.v1.KeyProof
+	9,  // 7: sentinel.v1.ConnectResponse.challenge:type_name -> sentinel.v1.Challenge
+	11, // 8: sentinel.v1.ConnectResponse.welcome:type_name -> sentinel.v1.Welcome
+	14, // 9: sentinel.v1.ConnectResponse.layout_request:type_name -> sentinel.v1.LayoutRequest
+	17, // 10: sentinel.v1.ConnectResponse.receipt:type_name -> sentinel.v1.Receipt
+	23, // 11: sentinel.v1.ConnectResponse.mark:type_name -> sentinel.v1.Mark
+	18, // 12: sentinel.v1.ConnectResponse.credit:type_name -> sentinel.v1.Credit
+	19, // 13: sentinel.v1.ConnectResponse.goodbye:type_name -> sentinel.v1.Goodbye
+	20, // 14: sentinel.v1.ConnectResponse.key_offer:type_name -> sentinel.v1.KeyOffer
+	22, // 15: sentinel.v1.ConnectResponse.key_accepted:type_name -> sentinel.v1.KeyAccepted
+	7,  // 16: sentinel.v1.Hello.info:type_name -> sentinel.v1.AgentInfo
+	8,  // 17: sentinel.v1.Hello.positions:type_name -> sentinel.v1.Position
+	12, // 18: sentinel.v1.Welcome.limits:type_name -> sentinel.v1.Limits
+	23, // 19: sentinel.v1.Welcome.marks:type_name -> sentinel.v1.Mark
+	24, // 20: sentinel.v1.Batch.envelope:type_name -> sentinel.v1.Envelope
+	0,  // 21: sentinel.v1.Batch.lane:type_name -> sentinel.v1.Lane
+	8,  // 22: sentinel.v1.Heartbeat.positions:type_name -> sentinel.v1.Position
+	1,  // 23: sentinel.v1.Receipt.code:type_name -> sentinel.v1.Code
+	1,  // 24: sentinel.v1.Goodbye.code:type_name -> sentinel.v1.Code
+	4,  // 25: sentinel.v1.Gateway.Connect:input_type -> sentinel.v1.ConnectRequest
+	2,  // 26: sentinel.v1.Gateway.Enroll:input_type -> sentinel.v1.EnrollRequest
+	5,  // 27: sentinel.v1.Gateway.Connect:output_type -> sentinel.v1.ConnectResponse
+	3,  // 28: sentinel.v1.Gateway.Enroll:output_type -> sentinel.v1.EnrollResponse
+	27, // [27:29] is the sub-list for method output_type
+	25, // [25:27] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_sentinel_v1_gateway_proto_init() }
@@ -1538,14 +1896,15 @@ func file_sentinel_v1_gateway_proto_init() {
 		return
 	}
 	file_sentinel_v1_envelope_proto_init()
-	file_sentinel_v1_gateway_proto_msgTypes[0].OneofWrappers = []any{
+	file_sentinel_v1_gateway_proto_msgTypes[2].OneofWrappers = []any{
 		(*ConnectRequest_Hello)(nil),
 		(*ConnectRequest_Proof)(nil),
 		(*ConnectRequest_Layout)(nil),
 		(*ConnectRequest_Batch)(nil),
 		(*ConnectRequest_Heartbeat)(nil),
+		(*ConnectRequest_KeyProof)(nil),
 	}
-	file_sentinel_v1_gateway_proto_msgTypes[1].OneofWrappers = []any{
+	file_sentinel_v1_gateway_proto_msgTypes[3].OneofWrappers = []any{
 		(*ConnectResponse_Challenge)(nil),
 		(*ConnectResponse_Welcome)(nil),
 		(*ConnectResponse_LayoutRequest)(nil),
@@ -1553,6 +1912,8 @@ func file_sentinel_v1_gateway_proto_init() {
 		(*ConnectResponse_Mark)(nil),
 		(*ConnectResponse_Credit)(nil),
 		(*ConnectResponse_Goodbye)(nil),
+		(*ConnectResponse_KeyOffer)(nil),
+		(*ConnectResponse_KeyAccepted)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1560,7 +1921,7 @@ func file_sentinel_v1_gateway_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sentinel_v1_gateway_proto_rawDesc), len(file_sentinel_v1_gateway_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	Gateway_Connect_FullMethodName = "/sentinel.v1.Gateway/Connect"
+	Gateway_Enroll_FullMethodName  = "/sentinel.v1.Gateway/Enroll"
 )
 
 // GatewayClient is the client API for Gateway service.
@@ -33,6 +34,11 @@ type GatewayClient interface {
 	// heartbeats while the server sends receipts, marks and credits. Either side
 	// may end it at any time; a batch without a receipt is sent again.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
+	// Enroll buys an identity with an enrolment token. The agent makes nonce and
+	// secret before it asks, and keeps both until it has the answer: asked again
+	// with the same token, nonce and secret, the service answers with the same
+	// identity. It never sends a secret back.
+	Enroll(ctx context.Context, in *EnrollRequest, opts ...grpc.CallOption) (*EnrollResponse, error)
 }
 
 type gatewayClient struct {
@@ -56,6 +62,16 @@ func (c *gatewayClient) Connect(ctx context.Context, opts ...grpc.CallOption) (g
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Gateway_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, ConnectResponse]
 
+func (c *gatewayClient) Enroll(ctx context.Context, in *EnrollRequest, opts ...grpc.CallOption) (*EnrollResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EnrollResponse)
+	err := c.cc.Invoke(ctx, Gateway_Enroll_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // GatewayServer is the server API for Gateway service.
 // All implementations must embed UnimplementedGatewayServer
 // for forward compatibility.
@@ -67,6 +83,11 @@ type GatewayServer interface {
 	// heartbeats while the server sends receipts, marks and credits. Either side
 	// may end it at any time; a batch without a receipt is sent again.
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
+	// Enroll buys an identity with an enrolment token. The agent makes nonce and
+	// secret before it asks, and keeps both until it has the answer: asked again
+	// with the same token, nonce and secret, the service answers with the same
+	// identity. It never sends a secret back.
+	Enroll(context.Context, *EnrollRequest) (*EnrollResponse, error)
 	mustEmbedUnimplementedGatewayServer()
 }
 
@@ -79,6 +100,9 @@ type UnimplementedGatewayServer struct{}
 
 func (UnimplementedGatewayServer) Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error {
 	return status.Error(codes.Unimplemented, "method Connect not implemented")
+}
+func (UnimplementedGatewayServer) Enroll(context.Context, *EnrollRequest) (*EnrollResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Enroll not implemented")
 }
 func (UnimplementedGatewayServer) mustEmbedUnimplementedGatewayServer() {}
 func (UnimplementedGatewayServer) testEmbeddedByValue()                 {}
@@ -108,13 +132,36 @@ func _Gateway_Connect_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Gateway_ConnectServer = grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]
 
+func _Gateway_Enroll_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnrollRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServer).Enroll(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Gateway_Enroll_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServer).Enroll(ctx, req.(*EnrollRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Gateway_ServiceDesc is the grpc.ServiceDesc for Gateway service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Gateway_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "sentinel.v1.Gateway",
 	HandlerType: (*GatewayServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Enroll",
+			Handler:    _Gateway_Enroll_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Connect",

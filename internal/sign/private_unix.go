@@ -3,7 +3,9 @@
 package sign
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -12,6 +14,9 @@ import (
 // checkPrivate refuses a secret's file that its group or others may read.
 func checkPrivate(path string) error {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return sentinel.Errorf(sentinel.NotFound, "read secret: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("read secret: %w", err)
 	}
@@ -19,4 +24,17 @@ func checkPrivate(path string) error {
 		return sentinel.Errorf(sentinel.Invalid, "%s holds a secret but its mode is %04o: run `chmod 600 %s`", path, info.Mode().Perm(), path)
 	}
 	return nil
+}
+
+// systemSealer: nothing here seals a file to the host without a service for it.
+// systemd's credentials are sealed by systemd and arrive as files.
+func systemSealer() (sealer, bool) { return sealer{}, false }
+
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
 }

@@ -165,10 +165,11 @@ func TestVaultBindsASecretToItsRow(t *testing.T) {
 func TestCredentialFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sub", "credential.json")
 	c := sign.Credential{Agent: "ag-one", Key: sign.NewKey()}
-	if err := c.Save(path); err != nil {
+	store := sign.FileStore(path)
+	if err := store.Save(c); err != nil {
 		t.Fatal(err)
 	}
-	got, err := sign.LoadCredential(path)
+	got, err := store.Load()
 	if err != nil || got != c {
 		t.Fatalf("got %v, %v", got, err)
 	}
@@ -176,7 +177,7 @@ func TestCredentialFile(t *testing.T) {
 		if err := os.Chmod(path, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := sign.LoadCredential(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		if _, err := store.Load(); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 			t.Errorf("a readable credential: %v", err)
 		}
 	}
@@ -187,7 +188,7 @@ func TestCredentialFile(t *testing.T) {
 		if err := os.Chmod(path, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := sign.LoadCredential(path); sentinel.CodeOf(err) != sentinel.Invalid {
+		if _, err := store.Load(); sentinel.CodeOf(err) != sentinel.Invalid {
 			t.Errorf("credential %q: %v", text, err)
 		}
 	}

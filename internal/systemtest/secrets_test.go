@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/postgres/postgrestest"
+	"github.com/sentinelgo/sentinel/internal/sign"
 )
 
 // TestP20NoSecretInTheClear runs the system for a while, lets a key be refused on
@@ -27,7 +28,7 @@ func TestP20NoSecretInTheClear(t *testing.T) {
 	s := newSystem(t, 2)
 	wrong := s.creds[0]
 	wrong.Key = s.creds[1].Key
-	if err := wrong.Save(filepath.Join(s.agentDir(0), "credential.json")); err != nil {
+	if err := sign.FileStore(filepath.Join(s.agentDir(0), "credential.json")).Save(wrong); err != nil {
 		t.Fatal(err)
 	}
 	s.startAll()

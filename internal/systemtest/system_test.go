@@ -183,7 +183,7 @@ func newSystem(t *testing.T, agents int) *system {
 			t.Fatal(err)
 		}
 		s.agents, s.creds = append(s.agents, cred.Agent), append(s.creds, cred)
-		if err := cred.Save(filepath.Join(s.agentDir(i), "credential.json")); err != nil {
+		if err := sign.FileStore(filepath.Join(s.agentDir(i), "credential.json")).Save(cred); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -15,6 +15,8 @@ type uplinkMetrics struct {
 	envelopes   telemetry.Counter // bytes of signed envelopes, payload included
 	deadLetters telemetry.Counter
 	stalls      telemetry.Counter
+	rotations   telemetry.Counter
+	keyErrors   telemetry.Counter // keys that could not be kept
 }
 
 func newMetrics(reg *telemetry.Registry, u *Uplink) *uplinkMetrics {
@@ -32,6 +34,8 @@ func newMetrics(reg *telemetry.Registry, u *Uplink) *uplinkMetrics {
 		sentBytes:   reg.Counter("sentinel_agent_payload_bytes_sent_total"),
 		envelopes:   reg.Counter("sentinel_agent_envelope_bytes_sent_total"),
 		deadLetters: reg.Counter("sentinel_agent_dead_letters_total"),
+		rotations:   reg.Counter("sentinel_agent_key_rotations_total"),
+		keyErrors:   reg.Counter("sentinel_agent_key_errors_total"),
 		stalls:      reg.Counter("sentinel_agent_stalls_total"),
 	}
 }

@@ -24,6 +24,10 @@ func (c *conversation) take(m *sentinelpb.ConnectResponse) error {
 		if h, ok := layoutHash(m.LayoutRequest.GetHash()); ok {
 			delete(c.layouts, h)
 		}
+	case *sentinelpb.ConnectResponse_KeyOffer:
+		return c.takeOffer(m.KeyOffer)
+	case *sentinelpb.ConnectResponse_KeyAccepted:
+		c.takeAccepted(m.KeyAccepted)
 	case *sentinelpb.ConnectResponse_Goodbye:
 		return &goodbyeError{m.Goodbye.GetCode(), m.Goodbye.GetDetail()}
 	}

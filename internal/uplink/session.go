@@ -44,6 +44,8 @@ type conversation struct {
 	stream stream
 	lanes  *lanes
 
+	nonce, challenge []byte // of the handshake
+
 	window  int                          // batches that may be without a receipt
 	credits int                          // batches of the backlog that may be sent
 	waiting map[name]*batch              // sent, without a receipt
@@ -70,12 +72,18 @@ func (u *Uplink) session(ctx context.Context, conn *grpc.ClientConn, wait *retry
 	if err != nil {
 		return err
 	}
-	welcome, err := u.handshake(s)
+	nonce, key := sign.NewNonce(), u.self.key()
+	challenge, welcome, err := u.handshake(s, nonce, key)
 	if err != nil {
+		u.self.failed(err)
 		return err
 	}
 	if !timer.Stop() {
 		return fmt.Errorf("the handshake took longer than %s", handshakeTimeout)
+	}
+	if err := u.self.proven(key); err != nil {
+		u.metrics.keyErrors.Inc()
+		u.deps.Logger.Error("the change of keys could not be noted; both are in the credential file", "error", err)
 	}
 	service := time.UnixMilli(welcome.GetUnixMs())
 	clock := time.Since(service)
@@ -91,7 +99,7 @@ func (u *Uplink) session(ctx context.Context, conn *grpc.ClientConn, wait *retry
 	}
 	limits := sentinel.DefaultLimits()
 	c := &conversation{
-		u: u, stream: s, lanes: newLanes(u.deps.Log, limits),
+		u: u, stream: s, nonce: nonce, challenge: challenge, lanes: newLanes(u.deps.Log, limits),
 		window:  max(1, min(int(welcome.GetMaxUnacknowledged()), 256)),
 		credits: int(welcome.GetBacklogCredits()),
 		waiting: map[name]*batch{}, layouts: map[sentinel.LayoutHash]bool{},
@@ -103,38 +111,38 @@ func (u *Uplink) session(ctx context.Context, conn *grpc.ClientConn, wait *retry
 	return c.run(ctx, cancel, heartbeat)
 }
 
-func (u *Uplink) handshake(s stream) (*sentinelpb.Welcome, error) {
-	cred := u.deps.Credential
-	nonce := sign.NewNonce()
+// handshake opens the session with this key. It returns the server's challenge and
+// its welcome.
+func (u *Uplink) handshake(s stream, nonce []byte, key sign.Key) ([]byte, *sentinelpb.Welcome, error) {
 	hello := &sentinelpb.Hello{
-		AgentId: string(cred.Agent), KeyId: cred.Key.ID, Nonce: nonce, Info: u.deps.Info,
+		AgentId: string(u.self.Agent), KeyId: key.ID, Nonce: nonce, Info: u.deps.Info,
 		Positions: u.positions(), UnixMs: time.Now().UnixMilli(),
 	}
 	if err := send(s, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Hello{Hello: hello}}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m, err := s.Recv()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	challenge := m.GetChallenge()
-	if challenge == nil || len(challenge.GetNonce()) != sign.NonceSize {
-		return nil, fmt.Errorf("%s does not speak this protocol: no challenge came after hello", u.cfg.Address)
+	challenge := m.GetChallenge().GetNonce()
+	if len(challenge) != sign.NonceSize {
+		return nil, nil, fmt.Errorf("%s does not speak this protocol: no challenge came after hello", u.cfg.Address)
 	}
-	proof := &sentinelpb.Proof{Mac: cred.Key.Session(cred.Agent, nonce, challenge.GetNonce())}
+	proof := &sentinelpb.Proof{Mac: key.Session(u.self.Agent, nonce, challenge)}
 	if err := send(s, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Proof{Proof: proof}}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m, err = s.Recv(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if bye := m.GetGoodbye(); bye != nil {
-		return nil, &goodbyeError{bye.GetCode(), bye.GetDetail()}
+		return nil, nil, &goodbyeError{bye.GetCode(), bye.GetDetail()}
 	}
 	if m.GetWelcome() == nil {
-		return nil, fmt.Errorf("%s does not speak this protocol: no welcome came after the proof", u.cfg.Address)
+		return nil, nil, fmt.Errorf("%s does not speak this protocol: no welcome came after the proof", u.cfg.Address)
 	}
-	return m.GetWelcome(), nil
+	return challenge, m.GetWelcome(), nil
 }
 
 // send sends one message of the handshake. A stream that has ended says why only
@@ -288,10 +296,10 @@ func (c *conversation) send(b *batch) error {
 		c.layouts[b.layout] = true
 	}
 	e := &sentinelpb.Envelope{
-		AgentId: string(c.u.deps.Credential.Agent), Epoch: uint64(b.epoch), Seq: b.seq, Count: uint32(b.count),
+		AgentId: string(c.u.self.Agent), Epoch: uint64(b.epoch), Seq: b.seq, Count: uint32(b.count),
 		Codec: b.codec, Payload: b.payload,
 	}
-	c.u.deps.Credential.Key.Batch(e)
+	c.u.self.Key.Batch(e)
 	c.waiting[name{b.epoch, b.seq}] = b
 	c.u.metrics.sent.Inc()
 	c.u.metrics.sentBytes.Add(len(b.payload))

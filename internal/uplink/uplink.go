@@ -28,7 +28,6 @@ import (
 	"github.com/sentinelgo/sentinel/internal/backoff"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sentinelpb"
-	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 	"github.com/sentinelgo/sentinel/internal/wal"
 )
@@ -40,6 +39,12 @@ type Config struct {
 	// CAFile holds the authorities that may vouch for the gateway, in PEM; empty
 	// means those of the system.
 	CAFile string `yaml:"ca_file"`
+	// CAPin names the authority by its public key instead, see Pin: the gateway must
+	// send its certificate along.
+	CAPin string `yaml:"ca_pin"`
+	// EnrolmentTokenFile holds the token that buys an identity for an agent that has
+	// none; empty: it must have one.
+	EnrolmentTokenFile string `yaml:"enrolment_token_file"`
 	// ServerName is the name in the gateway's certificate, where it is not the host
 	// of Address.
 	ServerName string `yaml:"server_name"`
@@ -62,6 +67,10 @@ func (c Config) Validate() error {
 		return sentinel.Errorf(sentinel.Invalid, "retry_max: %s is under 1s", c.RetryMax)
 	case (c.CertFile == "") != (c.KeyFile == ""):
 		return sentinel.Errorf(sentinel.Invalid, "cert_file: cert_file and key_file go together")
+	case c.CAFile != "" && c.CAPin != "":
+		return sentinel.Errorf(sentinel.Invalid, "ca_pin: ca_file and ca_pin exclude each other")
+	case c.CAPin != "":
+		return checkPin(c.CAPin)
 	}
 	return nil
 }
@@ -77,7 +86,7 @@ const (
 // Deps are the parts that an uplink works with.
 type Deps struct {
 	Log        *wal.Log
-	Credential sign.Credential
+	Identity   Identity
 	Info       *sentinelpb.AgentInfo
 	DeadLetter DeadLetters
 	Metrics    *telemetry.Registry
@@ -90,6 +99,7 @@ type Uplink struct {
 	deps    Deps
 	metrics *uplinkMetrics
 	stall   time.Duration
+	self    self // Run's
 
 	mu      sync.Mutex
 	status  Status
@@ -107,7 +117,7 @@ type Status struct {
 
 // New returns an uplink; Run makes it work.
 func New(cfg Config, deps Deps) *Uplink {
-	u := &Uplink{cfg: cfg, deps: deps, stall: stallFirst, status: Status{Since: time.Now()}}
+	u := &Uplink{cfg: cfg, deps: deps, stall: stallFirst, self: self{keep: deps.Identity}, status: Status{Since: time.Now()}}
 	u.metrics = newMetrics(deps.Metrics, u)
 	return u
 }
@@ -155,7 +165,10 @@ func (u *Uplink) Run(ctx context.Context) error {
 	var lastTrouble string
 	var lastLogged time.Time
 	for ctx.Err() == nil {
-		err := u.session(ctx, conn, &wait)
+		err := u.identify(ctx, conn)
+		if err == nil {
+			err = u.session(ctx, conn, &wait)
+		}
 		if ctx.Err() != nil {
 			break
 		}
@@ -165,6 +178,9 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if wait.Tries() > 0 && (trouble != lastTrouble || time.Since(lastLogged) > repeatAfter) {
 			u.deps.Logger.Warn("not connected, data is kept", "server", u.cfg.Address, "reason", trouble)
 			lastTrouble, lastLogged = trouble, time.Now()
+		}
+		if u.self.another() {
+			continue // with the other key, at once
 		}
 		if code := status.Code(err); code == codes.Unauthenticated || code == codes.PermissionDenied {
 			wait.Floor, wait.Max = refusedFloor, max(u.cfg.RetryMax, 5*time.Minute)
@@ -184,6 +200,10 @@ func explain(err error) string {
 	var end *goodbyeError
 	if errors.As(err, &end) {
 		return end.detail
+	}
+	var enrol *enrolError
+	if errors.As(err, &enrol) {
+		return enrol.Error()
 	}
 	if s, ok := status.FromError(err); ok {
 		switch s.Code() {
@@ -219,6 +239,10 @@ func (c Config) transport() (credentials.TransportCredentials, error) {
 		if !t.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, sentinel.Errorf(sentinel.Invalid, "agent.server.ca_file: %s holds no certificate in PEM form", c.CAFile)
 		}
+	}
+	if c.CAPin != "" {
+		t.InsecureSkipVerify = true // VerifyConnection does all of it, with the pinned authority
+		t.VerifyConnection = verifyPinned(c.CAPin)
 	}
 	if c.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)

@@ -129,18 +129,20 @@ func mark(epoch uint64, ranges ...uint64) *sentinelpb.ConnectResponse {
 
 // rig is an uplink between a real log and a gateway of the test.
 type rig struct {
-	t       *testing.T
-	dir     string
-	log     *wal.Log
-	gateway *gateway
-	cred    sign.Credential
-	reg     *telemetry.Registry
-	certs   devca.Files
-	up      *uplink.Uplink
-	logs    *safeBuffer
-	layout  []byte
-	hash    sentinel.LayoutHash
-	n       int
+	t        *testing.T
+	dir      string
+	log      *wal.Log
+	gateway  *gateway
+	cred     sign.Credential
+	cfg      func(*uplink.Config) // changes the defaults; may be nil
+	identity uplink.Identity
+	reg      *telemetry.Registry
+	certs    devca.Files
+	up       *uplink.Uplink
+	logs     *safeBuffer
+	layout   []byte
+	hash     sentinel.LayoutHash
+	n        int
 }
 
 type safeBuffer struct {
@@ -164,6 +166,10 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), reg: telemetry.NewRegistry(), logs: &safeBuffer{},
 		cred: sign.Credential{Agent: "ag-one", Key: sign.NewKey()}}
+	r.identity = r.store()
+	if err := r.store().Save(r.cred); err != nil {
+		t.Fatal(err)
+	}
 	r.gateway = &gateway{key: r.cred.Key, credits: 8}
 	r.layout = wire.EncodeLayout(sentinel.Layout{sentinel.NewSeries("m", sentinel.Gauge, "")})
 	r.hash = wire.HashLayout(r.layout)
@@ -226,7 +232,10 @@ func (r *rig) run(addr string) {
 	r.t.Helper()
 	cfg := uplink.DefaultConfig()
 	cfg.Address, cfg.CAFile, cfg.RetryMax = addr, r.certs.CA, time.Second
-	r.up = uplink.New(cfg, uplink.Deps{Log: r.log, Credential: r.cred, Info: &sentinelpb.AgentInfo{}, Metrics: r.reg,
+	if r.cfg != nil {
+		r.cfg(&cfg)
+	}
+	r.up = uplink.New(cfg, uplink.Deps{Log: r.log, Identity: r.identity, Info: &sentinelpb.AgentInfo{}, Metrics: r.reg,
 		DeadLetter: uplink.DeadLetters{Dir: filepath.Join(r.dir, "dead"), MaxBytes: 1 << 20},
 		Logger:     slog.New(slog.NewTextHandler(r.logs, nil))})
 	ctx, cancel := context.WithCancel(context.Background())

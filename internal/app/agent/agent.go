@@ -34,10 +34,12 @@ type Section struct {
 	// credential.
 	StateDir string `yaml:"state_dir"`
 	// CredentialFile is what `sentinelctl agent register --out` wrote.
-	CredentialFile string           `yaml:"credential_file"`
-	Server         uplink.Config    `yaml:"server"`
-	Collect        collector.Config `yaml:"collect"`
-	WAL            wal.Config       `yaml:"wal"`
+	CredentialFile string `yaml:"credential_file"`
+	// KeyStore says how it is kept.
+	KeyStore sign.StoreKind   `yaml:"key_store"`
+	Server   uplink.Config    `yaml:"server"`
+	Collect  collector.Config `yaml:"collect"`
+	WAL      wal.Config       `yaml:"wal"`
 	// Listen is where /healthz, /readyz and /metrics are served; empty is nowhere.
 	Listen string `yaml:"listen"`
 	// BufferLimit is how long the agent may be without a server and still be ready.
@@ -59,7 +61,7 @@ func DefaultConfig() Config {
 	}
 	return Config{
 		Agent: Section{
-			StateDir: state, Server: uplink.DefaultConfig(), Collect: collector.DefaultConfig(), WAL: wal.DefaultConfig(),
+			StateDir: state, KeyStore: sign.StoreAuto, Server: uplink.DefaultConfig(), Collect: collector.DefaultConfig(), WAL: wal.DefaultConfig(),
 			Listen: "127.0.0.1:9465", BufferLimit: time.Hour,
 		},
 		Log: telemetry.DefaultLogConfig(),
@@ -94,9 +96,13 @@ const maxDeadLetterBytes = 64 << 20
 // could not start: a missing credential, a log in use, an unusable address.
 func Run(ctx context.Context, cfg Config, version string, logger *slog.Logger) error {
 	c := cfg.Agent
-	cred, err := sign.LoadCredential(c.Credential())
+	store, err := sign.OpenStore(c.Credential(), c.KeyStore)
 	if err != nil {
-		return fmt.Errorf("agent: %w; `sentinelctl agent register --out %s` makes one", err, c.Credential())
+		return fmt.Errorf("agent.%w", err)
+	}
+	cred, err := store.Load()
+	if err != nil && (sentinel.CodeOf(err) != sentinel.NotFound || c.Server.EnrolmentTokenFile == "") {
+		return fmt.Errorf("agent: %w; `sentinelctl agent register --out %s` makes one, or agent.server.enrolment_token_file buys one", err, c.Credential())
 	}
 	lis, err := process.Listen(ctx, "agent.listen", c.Listen)
 	if err != nil {
@@ -117,7 +123,7 @@ func Run(ctx context.Context, cfg Config, version string, logger *slog.Logger) e
 	}
 	reg := telemetry.NewRegistry()
 	up := uplink.New(c.Server, uplink.Deps{
-		Log: log, Credential: cred, Info: hostInfo(version), Metrics: reg, Logger: logger.With("part", "uplink"),
+		Log: log, Identity: store, Info: hostInfo(version), Metrics: reg, Logger: logger.With("part", "uplink"),
 		DeadLetter: uplink.DeadLetters{Dir: filepath.Join(c.StateDir, "deadletters"), MaxBytes: maxDeadLetterBytes},
 	})
 	start := time.Now()

@@ -30,7 +30,8 @@ func (p presence) Report(ctx context.Context, reports []ingest.Report) (map[sent
 		row := postgres.Report{Agent: id, SeenAt: r.Time, Positions: r.Positions}
 		if r.Info != nil {
 			row.Hostname = r.Info.GetHostname()
-			row.Info = &postgres.AgentInfo{Version: r.Info.GetVersion(), OS: r.Info.GetOs(), Arch: r.Info.GetArch(), Platform: r.Info.GetPlatform()}
+			info := agentInfo(r.Info)
+			row.Info = &info
 		}
 		names[id] = r.Agent
 		rows = append(rows, row)

@@ -51,6 +51,8 @@ type Section struct {
 	// ClientCAFile, where set, asks agents for a certificate of these authorities.
 	ClientCAFile string        `yaml:"client_ca_file"`
 	Ingest       ingest.Config `yaml:"ingest"`
+	// Keys says how agents' keys change.
+	Keys fleet.KeysConfig `yaml:"keys"`
 }
 
 // DefaultConfig returns the server's defaults.
@@ -58,7 +60,7 @@ func DefaultConfig() Config {
 	return Config{
 		Server: Section{
 			Gateway: ":7443", API: ":7480", Listen: "127.0.0.1:9466",
-			CertFile: "/etc/sentinel/server.crt", KeyFile: "/etc/sentinel/server.key", Ingest: ingest.DefaultConfig(),
+			CertFile: "/etc/sentinel/server.crt", KeyFile: "/etc/sentinel/server.key", Ingest: ingest.DefaultConfig(), Keys: fleet.DefaultKeysConfig(),
 		},
 		Broker: broker.DefaultConfig(), Database: backend.DefaultDatabase(), Security: backend.DefaultSecurity(), Log: telemetry.DefaultLogConfig(),
 	}
@@ -127,18 +129,21 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 
 	reg := telemetry.NewRegistry()
 	keys := fleet.NewKeyring(db, vault, logger)
+	registry := fleet.NewRegistry(db, vault)
+	rotation := fleet.NewRotation(registry, cfg.Server.Keys, logger.With("part", "keys"))
 	gateway := ingest.New(cfg.Server.Ingest, ingest.Deps{
-		Keys: keys, Broker: b, Resets: b, Presence: presence{db, keys}, Metrics: reg, Log: logger.With("part", "gateway"),
+		Keys: keys, Rotation: rotation, Enrol: enrolment{registry}, Broker: b, Resets: b, Presence: presence{db, keys}, Metrics: reg, Log: logger.With("part", "gateway"),
 	})
 	ui, err := webui.New()
 	if err != nil {
 		return err
 	}
-	handler := people(api.New(api.Deps{Registry: fleet.NewRegistry(db, vault), DB: db, Log: logger.With("part", "api")}), ui)
+	handler := people(api.New(api.Deps{Registry: registry, DB: db, Log: logger.With("part", "api")}), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return gateway.Run(ctx, sockets.gateway, tlsConfig) })
+	group.Go(func() error { return rotation.Run(ctx) })
 	group.Go(func() error { return serveAPI(ctx, sockets.api, tlsConfig, handler) })
 	if sockets.telemetry != nil {
 		group.Go(func() error { return telemetry.Serve(ctx, sockets.telemetry, telemetry.Handler(reg, nil, ready)) })

@@ -182,8 +182,11 @@ func (c *configs) enrol(ctx context.Context, certs devca.Files, api string) erro
 	defer db.Close()
 	registry := fleet.NewRegistry(db, vault)
 
-	path := c.agent.Agent.Credential()
-	c.cred, err = sign.LoadCredential(path)
+	store, err := sign.OpenStore(c.agent.Agent.Credential(), c.agent.Agent.KeyStore)
+	if err != nil {
+		return err
+	}
+	c.cred, err = store.Load()
 	if err == nil {
 		_, err = db.AgentByName(ctx, c.cred.Agent)
 	}
@@ -195,7 +198,7 @@ func (c *configs) enrol(ctx context.Context, certs devca.Files, api string) erro
 		if c.cred, err = registry.Register(ctx, host, []sentinel.Label{{Name: "role", Value: "all-in-one"}}); err != nil {
 			return err
 		}
-		if err := c.cred.Save(path); err != nil {
+		if err := store.Save(c.cred); err != nil {
 			return err
 		}
 	}

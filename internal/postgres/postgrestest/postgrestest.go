@@ -157,6 +157,14 @@ func at(raw, database string) string {
 	return u.String()
 }
 
+// Exec runs a statement as the database's owner, for what no method of DB does.
+func Exec(t testing.TB, url, sql string) {
+	t.Helper()
+	if err := exec(t.Context(), url, sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func exec(ctx context.Context, url, sql string) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {

@@ -1,0 +1,246 @@
+package ingest_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"github.com/sentinelgo/sentinel/internal/ingest"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sentinelpb"
+	"github.com/sentinelgo/sentinel/internal/sign"
+)
+
+// spareKeys is a rotation that the test holds in its hands: at most one key of
+// ag-one that waits or was activated.
+type spareKeys struct {
+	mu        sync.Mutex
+	version   int64
+	key       sign.Key
+	state     string // "", pending or active
+	fail      error  // of Activate
+	activated chan string
+}
+
+func (s *spareKeys) offer(key sign.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version++
+	s.key, s.state, s.activated = key, "pending", make(chan string, 10)
+}
+
+func (s *spareKeys) Version(context.Context) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version, nil
+}
+
+func (s *spareKeys) Pending(_ context.Context, agents []sentinel.AgentID) (map[sentinel.AgentID]sign.Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[sentinel.AgentID]sign.Key{}
+	for _, a := range agents {
+		if a == "ag-one" && s.state == "pending" {
+			out[a] = s.key
+		}
+	}
+	return out, nil
+}
+
+func (s *spareKeys) Activate(_ context.Context, agent sentinel.AgentID, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fail; err != nil {
+		s.fail = nil
+		return err
+	}
+	if agent != "ag-one" || id != s.key.ID {
+		return sentinel.Errorf(sentinel.NotFound, "no such key")
+	}
+	s.state = "active"
+	s.activated <- id
+	return nil
+}
+
+type keysBeside struct {
+	keyTable
+	spare *spareKeys
+}
+
+func (s *spareKeys) beside(t keyTable) ingest.Keys { return keysBeside{t, s} }
+
+func (k keysBeside) Key(ctx context.Context, agent sentinel.AgentID, id string) (sign.Key, error) {
+	k.spare.mu.Lock()
+	defer k.spare.mu.Unlock()
+	if agent == "ag-one" && k.spare.state != "" && k.spare.key.ID == id {
+		return k.spare.key, nil
+	}
+	return k.keyTable.Key(ctx, agent, id)
+}
+
+// until returns the first message that pick takes.
+func until[T any](c *client, pick func(*sentinelpb.ConnectResponse) *T) *T {
+	c.g.t.Helper()
+	for {
+		if m := pick(c.receive()); m != nil {
+			return m
+		}
+	}
+}
+
+func (c *client) challenge() (nonce, challenge []byte) {
+	c.g.t.Helper()
+	nonce = c.hello(c.g.agent, c.key.ID)
+	challenge = c.receive().GetChallenge().GetNonce()
+	c.prove(c.key.Session(c.g.agent, nonce, challenge))
+	if c.receive().GetWelcome() == nil {
+		c.g.t.Fatal("no welcome")
+	}
+	return nonce, challenge
+}
+
+func (c *client) proveKey(id string, mac []byte) {
+	c.send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_KeyProof{KeyProof: &sentinelpb.KeyProof{KeyId: id, Mac: mac}}})
+}
+
+// TestP18AKeyIsActiveWhenItIsProven hands a key over in a session that is open, and
+// in one that opens later, and lets the first try to keep the proof fail.
+func TestP18AKeyIsActiveWhenItIsProven(t *testing.T) {
+	for _, open := range []string{"while the session is open", "before the session opens"} {
+		t.Run(open, func(t *testing.T) {
+			g := start(t, nil)
+			next := sign.NewKey()
+			if open == "before the session opens" {
+				g.spare.offer(next)
+			}
+			c := g.dial()
+			nonce, challenge := c.challenge()
+			if open == "while the session is open" {
+				g.spare.offer(next)
+			}
+			g.spare.mu.Lock()
+			g.spare.fail = sentinel.Errorf(sentinel.Unavailable, "out")
+			g.spare.mu.Unlock()
+			for range 2 { // the outage makes the gateway offer it again
+				offer := until(c, (*sentinelpb.ConnectResponse).GetKeyOffer)
+				if offer.GetKeyId() != next.ID || string(offer.GetSecret()) != string(next.Secret()) {
+					t.Fatalf("another key was offered: %s", offer.GetKeyId())
+				}
+				c.proveKey(next.ID, next.Session(g.agent, nonce, challenge))
+			}
+			if id := <-g.spare.activated; id != next.ID {
+				t.Errorf("key %s was activated", id)
+			}
+			if a := until(c, (*sentinelpb.ConnectResponse).GetKeyAccepted); a.GetKeyId() != next.ID {
+				t.Errorf("accepted %s", a.GetKeyId())
+			}
+		})
+	}
+}
+
+func TestP18AWrongProofActivatesNothing(t *testing.T) {
+	g := start(t, nil)
+	next := sign.NewKey()
+	g.spare.offer(next)
+	c := g.dial()
+	nonce, challenge := c.challenge()
+	until(c, (*sentinelpb.ConnectResponse).GetKeyOffer)
+	c.proveKey("k-other", next.Session(g.agent, nonce, challenge)) // passed over
+	c.proveKey(next.ID, c.key.Session(g.agent, nonce, challenge))  // the old key's
+	if err := c.end(); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("the session ended with %v", err)
+	}
+	if len(g.spare.activated) != 0 {
+		t.Error("a key was activated that nobody proved")
+	}
+}
+
+// TestP18AHandshakeProvesThePendingKey: the agent kept the key, and its proof or the
+// answer got lost.
+func TestP18AHandshakeProvesThePendingKey(t *testing.T) {
+	g := start(t, nil)
+	next := sign.NewKey()
+	g.spare.offer(next)
+	c := g.dial()
+	c.key = next
+	c.challenge()
+	if id := <-g.spare.activated; id != next.ID {
+		t.Errorf("key %s was activated", id)
+	}
+}
+
+// buyers sells an identity for one token.
+type buyers struct{ fail error }
+
+func (b *buyers) Enrol(_ context.Context, token string, r sign.Request, info *sentinelpb.AgentInfo) (sentinel.AgentID, error) {
+	switch {
+	case b.fail != nil:
+		return "", b.fail
+	case token != "right" || len(r.Nonce) != sign.NonceSize || strings.ContainsAny(info.GetHostname(), "\x00\n"):
+		return "", sentinel.Errorf(sentinel.Unauthenticated, "not valid")
+	}
+	return "ag-new", nil
+}
+
+func TestEnrolRefuses(t *testing.T) {
+	g := start(t, func(c *ingest.Config) { c.EnrolmentsPerSecond = 1000 })
+	conn, err := grpc.NewClient(g.addr, grpc.WithTransportCredentials(credentials.NewTLS(g.clientTLS())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	good := func() *sentinelpb.EnrollRequest {
+		return &sentinelpb.EnrollRequest{Token: "right", Nonce: sign.NewNonce(), KeyId: "k-a", Secret: sign.NewKey().Secret(), Info: &sentinelpb.AgentInfo{Hostname: "a\nb"}}
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*sentinelpb.EnrollRequest)
+		want   codes.Code
+	}{
+		{"good", func(*sentinelpb.EnrollRequest) {}, codes.OK},
+		{"a wrong token", func(r *sentinelpb.EnrollRequest) { r.Token = "wrong" }, codes.Unauthenticated},
+		{"a token of 1 MB", func(r *sentinelpb.EnrollRequest) { r.Token = strings.Repeat("a", 1<<20) }, codes.Unauthenticated},
+		{"no nonce", func(r *sentinelpb.EnrollRequest) { r.Nonce = nil }, codes.InvalidArgument},
+		{"a long nonce", func(r *sentinelpb.EnrollRequest) { r.Nonce = make([]byte, 1000) }, codes.InvalidArgument},
+		{"a short secret", func(r *sentinelpb.EnrollRequest) { r.Secret = r.Secret[1:] }, codes.InvalidArgument},
+		{"no key id", func(r *sentinelpb.EnrollRequest) { r.KeyId = "" }, codes.InvalidArgument},
+		{"a key id with a line break", func(r *sentinelpb.EnrollRequest) { r.KeyId = "k\n" }, codes.InvalidArgument},
+		{"an empty request", func(r *sentinelpb.EnrollRequest) { r.Reset() }, codes.InvalidArgument},
+	} {
+		r := good()
+		tt.change(r)
+		answer, err := sentinelpb.NewGatewayClient(conn).Enroll(t.Context(), r)
+		if status.Code(err) != tt.want || (err == nil && answer.GetAgentId() != "ag-new") {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+		}
+	}
+	g.buyers.fail = sentinel.Errorf(sentinel.Unavailable, "password=hunter2 is out")
+	if _, err := sentinelpb.NewGatewayClient(conn).Enroll(t.Context(), good()); status.Code(err) != codes.Unavailable || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("an outage is answered %v", err)
+	}
+}
+
+func TestEnrolIsPaced(t *testing.T) {
+	g := start(t, func(c *ingest.Config) { c.EnrolmentsPerSecond = 1 })
+	conn, err := grpc.NewClient(g.addr, grpc.WithTransportCredentials(credentials.NewTLS(g.clientTLS())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		_, err := sentinelpb.NewGatewayClient(conn).Enroll(ctx, &sentinelpb.EnrollRequest{Token: "wrong", Nonce: sign.NewNonce(), KeyId: "k-a", Secret: sign.NewKey().Secret()})
+		if status.Code(err) == codes.ResourceExhausted {
+			return
+		}
+	}
+	t.Error("guesses are not slowed down")
+}
