@@ -101,18 +101,20 @@ func play(ctx context.Context, role string) error {
 
 // system is a running Sentinel.
 type system struct {
-	t       *testing.T
-	dir     string
-	certs   devca.Files
-	pg      *localpg.Server // nil where a database is given
-	url     string
-	db      *postgres.DB
-	vault   *sign.Vault
-	ports   map[string]int
-	agents  []sentinel.AgentID
-	creds   []sign.Credential
-	procs   map[string]*proc
-	logFile *os.File
+	t        *testing.T
+	dir      string
+	certs    devca.Files
+	pg       *localpg.Server // nil where a database is given
+	url      string
+	db       *postgres.DB
+	vault    *sign.Vault
+	registry *fleet.Registry
+	token    string // file of an enrolment token; empty where agents have credentials
+	ports    map[string]int
+	agents   []sentinel.AgentID
+	creds    []sign.Credential
+	procs    map[string]*proc
+	logFile  *os.File
 }
 
 // proc is one process that can be killed and started again.
@@ -176,9 +178,9 @@ func newSystem(t *testing.T, agents int) *system {
 	if s.vault, err = sign.LoadVault(master); err != nil {
 		t.Fatal(err)
 	}
-	registry := fleet.NewRegistry(s.db, s.vault)
+	s.registry = fleet.NewRegistry(s.db, s.vault)
 	for i := range agents {
-		cred, err := registry.Register(t.Context(), fmt.Sprint("host-", i), nil)
+		cred, err := s.registry.Register(t.Context(), fmt.Sprint("host-", i), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,6 +256,7 @@ server:
   cert_file: %s
   key_file: %s
   ingest: {heartbeat: 2s}
+  keys: {grace: 1m}
 broker: {url: "nats://127.0.0.1:%d"}
 security: {master_key_file: %s/master.key}
 `, s.ports["gateway"], s.ports["api"], s.ports["server"], s.certs.Cert, s.certs.Key, s.ports["nats"], s.dir)))
@@ -273,9 +276,9 @@ func (s *system) addAgent(i int) {
 agent:
   state_dir: %s
   listen: ""
-  server: {address: "127.0.0.1:%d", ca_file: %s, retry_max: 2s}
+  server: {address: "127.0.0.1:%d", ca_file: %s, retry_max: 2s, enrolment_token_file: "%s"}
   collect: {interval: 1s, timeout: 1s}
-`, s.agentDir(i), s.ports["gateway"], s.certs.CA)))
+`, s.agentDir(i), s.ports["gateway"], s.certs.CA, s.token)))
 }
 
 // startAll starts the whole system.
