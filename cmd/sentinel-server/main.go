@@ -37,13 +37,22 @@ Examples:
 		}
 		return server.Run(ctx, cfg, logger)
 	})
-	root.AddCommand(masterKey(), token(&cfg, load))
+	root.AddCommand(masterKey(&cfg, load), token(&cfg, load))
 	os.Exit(command.Main(root))
 }
 
-func masterKey() *cobra.Command {
-	group := &cobra.Command{Use: "master-key", Short: "The key that seals agents' secrets in the database", Args: command.NoArgs}
-	group.AddCommand(&cobra.Command{
+func masterKey(cfg *server.Config, load func() error) *cobra.Command {
+	group := &cobra.Command{Use: "master-key", Short: "The key that seals agents' secrets in the database", Args: command.NoArgs,
+		Long: `The key that seals agents' secrets in the database.
+
+To replace it: rotate puts a new key before the old one in the file; bring the file
+to every server and worker and restart them, in any order; then reencrypt seals
+what the old key sealed under the new one. After that the old line may go. A process
+that lacks a key lets the agents concerned wait; nothing is lost.`,
+		Example: `  sentinel-server master-key create /etc/sentinel/master.key
+  sentinel-server master-key rotate /etc/sentinel/master.key
+  sentinel-server master-key reencrypt --config /etc/sentinel/sentinel.yml`}
+	create := &cobra.Command{
 		Use: "create FILE", Short: "Write a new master key; back the file up, without it every agent must be registered anew",
 		Args: command.Args(1, 1, "the file to write"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -53,7 +62,33 @@ func masterKey() *cobra.Command {
 			fmt.Fprintf(c.OutOrStdout(), "wrote %s\n", args[0])
 			return nil
 		},
-	})
+	}
+	rotate := &cobra.Command{
+		Use: "rotate FILE", Short: "Put a new master key before those of the file", Args: command.Args(1, 1, "the master key file"),
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := sign.RotateMasterKey(args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s seals from now on; next: restart every server and worker with this file, then `sentinel-server master-key reencrypt`\n", id)
+			return nil
+		},
+	}
+	reencrypt := &cobra.Command{
+		Use: "reencrypt", Short: "Seal agents' secrets under the first master key of the file", Args: command.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := load(); err != nil {
+				return err
+			}
+			done, err := server.Reseal(c.Context(), *cfg, func(done int) { fmt.Fprintf(c.ErrOrStderr(), "%d secrets\n", done) })
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "sealed %d secrets anew; no other master key is needed any more\n", done)
+			return nil
+		},
+	}
+	group.AddCommand(create, rotate, reencrypt)
 	return group
 }
 

@@ -326,7 +326,7 @@ func TestKeySealedUnderAnotherMasterKey(t *testing.T) {
 	other, err := sign.NewVault("m-other", bytes.Repeat([]byte{9}, 32))
 	must(t, err)
 	f.keys.vault = other
-	wantCode(t, f.lookup(t, cred), sentinel.Unauthenticated)
+	wantCode(t, f.lookup(t, cred), sentinel.Unavailable)
 	if log := f.log.String(); !strings.Contains(log, "a key cannot be opened") || !strings.Contains(log, "m-test") || strings.Contains(log, cred.Key.SecretText()) {
 		t.Errorf("the log says: %s", log)
 	}

@@ -53,8 +53,11 @@ type ring struct {
 	tried   time.Time // when loading it anew failed; zero: it did not
 }
 
+// heldKey is a key, or that there is one which this process cannot open: it has
+// another master key than the process that sealed it.
 type heldKey struct {
 	key     sign.Key
+	sealed  bool
 	expires time.Time
 }
 
@@ -73,7 +76,7 @@ func (k *Keyring) Key(ctx context.Context, agent sentinel.AgentID, keyID string)
 // Lookup returns the agent's row and the key with this id. The error is
 // Unauthenticated where agent or key do not exist, are disabled or revoked, or
 // where the key's grace had ended at the given time, and Unavailable where that
-// cannot be known now. A key is only said to be unknown after the database was
+// cannot be known now, for want of the database or of the master key. A key is only said to be unknown after the database was
 // asked: one that has just been made is found.
 func (k *Keyring) Lookup(ctx context.Context, agent sentinel.AgentID, keyID string, at time.Time) (int64, sign.Key, error) {
 	r, err := k.ring(ctx, agent)
@@ -89,6 +92,9 @@ func (k *Keyring) Lookup(ctx context.Context, agent sentinel.AgentID, keyID stri
 	}
 	if !ok || (!held.expires.IsZero() && at.After(held.expires)) {
 		return 0, sign.Key{}, sentinel.Errorf(sentinel.Unauthenticated, "agent %q has no valid key %.64q", agent, keyID)
+	}
+	if held.sealed {
+		return 0, sign.Key{}, sentinel.Errorf(sentinel.Unavailable, "the key %.64q of agent %q is sealed under another master key", keyID, agent)
 	}
 	return r.id, held.key, nil
 }
@@ -252,11 +258,12 @@ func (k *Keyring) load(ctx context.Context, agent sentinel.AgentID) (*ring, erro
 		}
 		key, err := k.vault.Open(agent, row.KeyID, row.Secret)
 		if err != nil {
-			k.log.Error("a key cannot be opened, its agent cannot connect", "agent", agent, "key", row.KeyID,
+			r.keys[row.KeyID] = heldKey{sealed: true, expires: row.ExpiresAt}
+			k.log.Error("a key cannot be opened, its agent has to wait: security.master_key_file lacks the key that sealed it", "agent", agent, "key", row.KeyID,
 				"sealed_under", row.MasterKeyID, "master_key", k.vault.ID(), "error", err)
 			continue
 		}
-		r.keys[row.KeyID] = heldKey{key, row.ExpiresAt}
+		r.keys[row.KeyID] = heldKey{key: key, expires: row.ExpiresAt}
 	}
 	return r, nil
 }

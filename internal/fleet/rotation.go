@@ -142,3 +142,32 @@ func (r *Rotation) pass(ctx context.Context) error {
 // before its grace ended may wait for the database that long and are verified
 // against the time at which they came in.
 const revokeMargin = 7 * 24 * time.Hour
+
+// Reseal seals every secret that is sealed under an older master key under the one
+// that seals now, and returns how many there were. It is idempotent and may be
+// interrupted: all master keys of the vault open what there is meanwhile. progress,
+// where set, is told now and then how many are done.
+func (r *Registry) Reseal(ctx context.Context, progress func(done int)) (int, error) {
+	done := 0
+	for {
+		rows, err := r.db.KeysNotUnder(ctx, r.vault.ID(), resealBatch)
+		if err != nil || len(rows) == 0 {
+			return done, err
+		}
+		for _, row := range rows {
+			key, err := r.vault.Open(row.AgentName, row.KeyID, row.Secret)
+			if err != nil {
+				return done, sentinel.Errorf(sentinel.Invalid, "key %s of agent %s is sealed under master key %s, which the master key file lacks", row.KeyID, row.AgentName, row.MasterKeyID)
+			}
+			if err := r.db.ResealKey(ctx, row.AgentKey, r.vault.Seal(row.AgentName, key), r.vault.ID()); err != nil {
+				return done, err
+			}
+			done++
+		}
+		if progress != nil {
+			progress(done)
+		}
+	}
+}
+
+const resealBatch = 500

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -80,5 +82,37 @@ func TestRotationBySchedule(t *testing.T) {
 	must(t, err)
 	if len(keys) != 2 || keys[0].State != postgres.KeyRevoked || keys[1].State != postgres.KeyActive {
 		t.Errorf("keys %+v", keys)
+	}
+}
+
+// TestResealMovesEverySecret: afterwards the old master key is of no use, and every
+// key is what it was.
+func TestResealMovesEverySecret(t *testing.T) {
+	f := newFixture(t, postgrestest.New(t))
+	var creds []sign.Credential
+	for range 5 {
+		creds = append(creds, f.register(t))
+	}
+	f.rotate(t, creds[0])
+	line := func(id string, b byte) string {
+		return id + ":" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, 32)) + "\n"
+	}
+	both, err := sign.ParseVault(line("m-new", 8) + line("m-test", 7))
+	must(t, err)
+	alone, err := sign.ParseVault(line("m-new", 8))
+	must(t, err)
+	if _, err := NewRegistry(f.db, alone).Reseal(t.Context(), nil); sentinel.CodeOf(err) != sentinel.Invalid {
+		t.Errorf("without the old master key: %v", err)
+	}
+	for _, want := range []int{6, 0} {
+		n, err := NewRegistry(f.db, both).Reseal(t.Context(), nil)
+		must(t, err)
+		if n != want {
+			t.Errorf("sealed %d secrets anew, want %d", n, want)
+		}
+	}
+	f.keys = NewKeyring(f.db, alone, slog.New(slog.DiscardHandler))
+	for _, c := range creds {
+		must(t, f.lookup(t, c))
 	}
 }

@@ -139,6 +139,36 @@ func (db *DB) RevokeExpiredKeys(ctx context.Context, before time.Time) (int, err
 	return int(tag.RowsAffected()), failed("revoke expired keys", err)
 }
 
+// NamedKey is a key with its agent's name.
+type NamedKey struct {
+	AgentKey
+	AgentName sentinel.AgentID
+}
+
+// KeysNotUnder returns up to limit keys that are sealed under another master key
+// than this, revoked ones included.
+func (db *DB) KeysNotUnder(ctx context.Context, masterKeyID string, limit int) ([]NamedKey, error) {
+	rows, err := db.pool.Query(ctx, `SELECT a.name, k.agent_id, k.key_id, k.secret, k.master_key_id, k.state
+		FROM agent_keys k JOIN agents a ON a.id = k.agent_id WHERE k.master_key_id <> $1 ORDER BY k.agent_id, k.key_id LIMIT $2`, masterKeyID, limit)
+	if err != nil {
+		return nil, failed("find keys to seal anew", err)
+	}
+	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (NamedKey, error) {
+		var k NamedKey
+		err := row.Scan(&k.AgentName, &k.Agent, &k.KeyID, &k.Secret, &k.MasterKeyID, &k.State)
+		return k, err
+	})
+	return keys, failed("find keys to seal anew", err)
+}
+
+// ResealKey replaces the sealed form of a key's secret, unless it has been replaced
+// since it was read.
+func (db *DB) ResealKey(ctx context.Context, k AgentKey, secret []byte, masterKeyID string) error {
+	_, err := db.pool.Exec(ctx, `UPDATE agent_keys SET secret = $4, master_key_id = $5
+		WHERE agent_id = $1 AND key_id = $2 AND secret = $3`, k.Agent, k.KeyID, k.Secret, secret, masterKeyID)
+	return failed("seal a key anew", err)
+}
+
 // ActivateKey makes a pending key the active one and lets the keys that were
 // active retire until graceEnds, in one transaction. It is idempotent. A key
 // that does not exist, or that is on its way out, is NotFound.

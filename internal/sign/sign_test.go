@@ -2,6 +2,7 @@ package sign_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -218,4 +219,54 @@ func FuzzVerifyBatch(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestMasterKeyRotation: what an older master key sealed opens beside the new one,
+// and what the new one sealed does not open without it.
+func TestMasterKeyRotation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "master.key")
+	if err := sign.CreateMasterKey(path); err != nil {
+		t.Fatal(err)
+	}
+	before, err := sign.LoadVault(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := sign.NewKey()
+	old := before.Seal("ag-one", k)
+	id, err := sign.RotateMasterKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := sign.LoadVault(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.ID() != id || id == before.ID() {
+		t.Errorf("the new file seals under %s, want %s", after.ID(), id)
+	}
+	if _, err := after.Open("ag-one", k.ID, old); err != nil {
+		t.Errorf("an older secret: %v", err)
+	}
+	if _, err := before.Open("ag-one", k.ID, after.Seal("ag-one", k)); err == nil {
+		t.Error("the old master key opens what the new one sealed")
+	}
+	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("the file has mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestParseVaultRefuses(t *testing.T) {
+	line := func(id string) string { return id + ":" + base64.StdEncoding.EncodeToString(make([]byte, 32)) + "\n" }
+	for name, text := range map[string]string{
+		"nothing": "", "no id": line(""), "no colon": "abc", "not base64": "m:###", "too short": "m:c2hvcnQ=",
+		"the same id twice": line("a") + line("a"), "a comment": "# key\n" + line("a"), "too many": strings.Repeat(line("a"), 17),
+	} {
+		if _, err := sign.ParseVault(text); sentinel.CodeOf(err) != sentinel.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := sign.ParseVault("\n" + line("a") + "\r\n" + line("b") + "\n"); err != nil {
+		t.Error(err)
+	}
 }

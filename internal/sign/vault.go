@@ -17,12 +17,19 @@ import (
 // Vault seals agents' secrets with AES-256-GCM (NIST SP 800-38D) under a master
 // key, so that a copy of the database gives nothing away. A sealed secret is
 // bound to the agent and key it belongs to: it cannot be moved to another row.
-type Vault struct {
+// Older master keys may be beside the one that seals: they only open. Safe for
+// concurrent use.
+type Vault struct{ keys []masterKey } // the first one seals
+
+type masterKey struct {
 	id   string
 	aead cipher.AEAD
 }
 
-// NewVault returns a vault for a 32-byte master key. The id, derived from nothing
+// maxMasterKeys bounds the lines of a master key file.
+const maxMasterKeys = 16
+
+// NewVault returns a vault for one 32-byte master key. The id, derived from nothing
 // secret by the caller, is stored beside what the vault seals, so that a later
 // master key can be told from this one.
 func NewVault(id string, master []byte) (*Vault, error) {
@@ -37,11 +44,11 @@ func NewVault(id string, master []byte) (*Vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
-	return &Vault{id: id, aead: aead}, nil
+	return &Vault{[]masterKey{{id, aead}}}, nil
 }
 
-// LoadVault reads a master key file: one line "id:base64 of 32 bytes". It refuses
-// a file that others than its owner can read.
+// LoadVault reads a master key file; see ParseVault. It refuses a file that others
+// than its owner can read.
 func LoadVault(path string) (*Vault, error) {
 	if err := checkPrivate(path); err != nil {
 		return nil, err
@@ -50,12 +57,45 @@ func LoadVault(path string) (*Vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read master key: %w", err)
 	}
-	id, text, ok := strings.Cut(strings.TrimSpace(string(raw)), ":")
-	master, err := base64.StdEncoding.DecodeString(text)
-	if !ok || id == "" || err != nil {
-		return nil, sentinel.Errorf(sentinel.Invalid, "master key file %s: want one line \"id:base64 of 32 bytes\"; `sentinel-server master-key create` writes one", path)
+	v, err := ParseVault(string(raw))
+	if err != nil {
+		return nil, fmt.Errorf("master key file %s: %w", path, err)
 	}
-	return NewVault(id, master)
+	return v, nil
+}
+
+// ParseVault reads master keys, one in a line as "id:base64 of 32 bytes". The first
+// one seals, all of them open. No error shows the text.
+func ParseVault(text string) (*Vault, error) {
+	v := &Vault{}
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		id, encoded, ok := strings.Cut(line, ":")
+		master, err := base64.StdEncoding.DecodeString(encoded)
+		if !ok || id == "" || err != nil || len(v.keys) == maxMasterKeys {
+			return nil, errMasterKey()
+		}
+		one, err := NewVault(id, master)
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range v.keys {
+			if other.id == id {
+				return nil, sentinel.Errorf(sentinel.Invalid, "master key %s stands there twice", id)
+			}
+		}
+		v.keys = append(v.keys, one.keys...)
+	}
+	if len(v.keys) == 0 {
+		return nil, errMasterKey()
+	}
+	return v, nil
+}
+
+func errMasterKey() error {
+	return sentinel.Errorf(sentinel.Invalid, "want lines \"id:base64 of 32 bytes\", at most %d; `sentinel-server master-key create` writes one", maxMasterKeys)
 }
 
 // CreateMasterKey writes a fresh master key file with mode 0600. It never
@@ -68,9 +108,7 @@ func CreateMasterKey(path string) error {
 	if err != nil {
 		return fmt.Errorf("create master key: %w", err)
 	}
-	master := make([]byte, 32)
-	rand.Read(master)
-	_, err = fmt.Fprintf(f, "m-%s:%s\n", sentinel.RandomName(5), base64.StdEncoding.EncodeToString(master))
+	_, err = f.WriteString(newMasterKey())
 	if err == nil {
 		err = f.Sync()
 	}
@@ -83,31 +121,62 @@ func CreateMasterKey(path string) error {
 	return nil
 }
 
-// ID returns the master key's id.
-func (v *Vault) ID() string { return v.id }
+func newMasterKey() string {
+	master := make([]byte, 32)
+	rand.Read(master)
+	return fmt.Sprintf("m-%s:%s\n", sentinel.RandomName(5), base64.StdEncoding.EncodeToString(master))
+}
+
+// RotateMasterKey puts a fresh master key before those of the file, which stay: they
+// open what was sealed under them. It returns the new one's id. The file is replaced
+// as a whole.
+func RotateMasterKey(path string) (string, error) {
+	if _, err := LoadVault(path); err != nil {
+		return "", err
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("rotate master key: %w", err)
+	}
+	text := newMasterKey() + string(raw)
+	v, err := ParseVault(text)
+	if err != nil {
+		return "", fmt.Errorf("rotate master key: %w", err)
+	}
+	if err := replaceFile(path, []byte(text)); err != nil {
+		return "", fmt.Errorf("rotate master key: %w", err)
+	}
+	return v.ID(), nil
+}
+
+// ID returns the id of the master key that seals.
+func (v *Vault) ID() string { return v.keys[0].id }
 
 // LogValue returns the master key's id.
-func (v *Vault) LogValue() slog.Value { return slog.StringValue(v.id) }
+func (v *Vault) LogValue() slog.Value { return slog.StringValue(v.ID()) }
 
 // Seal returns the key's secret encrypted for this agent.
 func (v *Vault) Seal(agent sentinel.AgentID, k Key) []byte {
-	nonce := make([]byte, v.aead.NonceSize())
+	aead := v.keys[0].aead
+	nonce := make([]byte, aead.NonceSize())
 	rand.Read(nonce)
-	return v.aead.Seal(nonce, nonce, k.secret[:], sealContext(agent, k.ID))
+	return aead.Seal(nonce, nonce, k.secret[:], sealContext(agent, k.ID))
 }
 
-// Open returns the key that Seal encrypted. It fails where the master key, the
-// agent or the key id is another one, or the bytes were altered.
+// Open returns the key that Seal encrypted, under whichever of the master keys. It
+// fails where none of them did, agent or key id is another one, or the bytes were
+// altered.
 func (v *Vault) Open(agent sentinel.AgentID, keyID string, sealed []byte) (Key, error) {
-	n := v.aead.NonceSize()
-	if len(sealed) < n {
-		return Key{}, sentinel.Errorf(sentinel.Internal, "sealed secret of key %q is cut short", keyID)
+	for _, m := range v.keys {
+		n := m.aead.NonceSize()
+		if len(sealed) < n {
+			return Key{}, sentinel.Errorf(sentinel.Internal, "sealed secret of key %q is cut short", keyID)
+		}
+		if secret, err := m.aead.Open(nil, sealed[:n], sealed[n:], sealContext(agent, keyID)); err == nil {
+			return KeyFromSecret(keyID, secret)
+		}
 	}
-	secret, err := v.aead.Open(nil, sealed[:n], sealed[n:], sealContext(agent, keyID))
-	if err != nil {
-		return Key{}, sentinel.Errorf(sentinel.Internal, "sealed secret of key %q does not open under master key %q", keyID, v.id)
-	}
-	return KeyFromSecret(keyID, secret)
+	return Key{}, sentinel.Errorf(sentinel.Internal, "sealed secret of key %q does not open under master key %q", keyID, v.ID())
 }
 
 func sealContext(agent sentinel.AgentID, keyID string) []byte {

@@ -13,6 +13,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/backoff"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sign"
 )
 
 // Database is what stands below the key database.
@@ -87,8 +88,25 @@ func (d Database) Open(ctx context.Context, log *slog.Logger) (*postgres.DB, err
 // Security is what stands below the key security.
 type Security struct {
 	// MasterKeyFile seals the agents' secrets in the database; server and worker
-	// need the same one. `sentinel-server master-key create` makes it.
+	// need the same one. `sentinel-server master-key create` makes it. The content of
+	// the environment's SENTINEL_MASTER_KEY, where it is set, stands in for the file.
 	MasterKeyFile string `yaml:"master_key_file"`
+}
+
+// Vault opens the master keys. The error names where they were looked for.
+func (s Security) Vault() (*sign.Vault, error) {
+	if text := os.Getenv("SENTINEL_MASTER_KEY"); text != "" {
+		v, err := sign.ParseVault(text)
+		if err != nil {
+			return nil, fmt.Errorf("SENTINEL_MASTER_KEY: %w", err)
+		}
+		return v, nil
+	}
+	v, err := sign.LoadVault(s.MasterKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("security.master_key_file: %w; `sentinel-server master-key create` makes one", err)
+	}
+	return v, nil
 }
 
 // DefaultSecurity returns the usual place.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,7 +21,6 @@ import (
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/ingest"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
-	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 	"github.com/sentinelgo/sentinel/internal/webui"
 )
@@ -107,9 +105,9 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	vault, err := sign.LoadVault(cfg.Security.MasterKeyFile)
+	vault, err := cfg.Security.Vault()
 	if err != nil {
-		return fmt.Errorf("security.master_key_file: %w; `sentinel-server master-key create` makes one", err)
+		return err
 	}
 	sockets, err := cfg.Server.open(ctx)
 	if err != nil {

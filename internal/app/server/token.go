@@ -19,3 +19,18 @@ func CreateToken(ctx context.Context, cfg Config, name, role string, ttl time.Du
 	defer db.Close()
 	return fleet.NewRegistry(db, nil).CreateToken(ctx, name, postgres.Role(role), ttl)
 }
+
+// Reseal seals agents' secrets under the first of the master keys; see
+// fleet.Registry.Reseal.
+func Reseal(ctx context.Context, cfg Config, progress func(done int)) (int, error) {
+	vault, err := cfg.Security.Vault()
+	if err != nil {
+		return 0, err
+	}
+	db, err := cfg.Database.Open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	return fleet.NewRegistry(db, vault).Reseal(ctx, progress)
+}

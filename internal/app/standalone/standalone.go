@@ -171,7 +171,7 @@ func prepare(ctx context.Context, dir, url string, o Options, nats embedded.Serv
 // enrol registers this host's agent and makes the token, each unless the database
 // knows it already.
 func (c *configs) enrol(ctx context.Context, certs devca.Files, api string) error {
-	vault, err := sign.LoadVault(c.server.Security.MasterKeyFile)
+	vault, err := c.server.Security.Vault()
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ package worker
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 
 	"golang.org/x/sync/errgroup"
@@ -15,7 +14,6 @@ import (
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/pipeline"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
-	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 )
 
@@ -47,9 +45,9 @@ func DefaultConfig() Config {
 // Run is the worker until ctx ends; then it returns nil. It waits for a database
 // and a broker that do not answer yet. An error means that it could not start.
 func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
-	vault, err := sign.LoadVault(cfg.Security.MasterKeyFile)
+	vault, err := cfg.Security.Vault()
 	if err != nil {
-		return fmt.Errorf("security.master_key_file: %w; it is the server's, made by `sentinel-server master-key create`", err)
+		return err
 	}
 	lis, err := process.Listen(ctx, "worker.listen", cfg.Worker.Listen)
 	if err != nil {
