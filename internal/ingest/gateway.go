@@ -199,12 +199,13 @@ func (g *Gateway) Enroll(ctx context.Context, in *sentinelpb.EnrollRequest) (*se
 		return nil, status.Errorf(codes.InvalidArgument, "an enrolment has a nonce of %d bytes and a secret of %d", sign.NonceSize, sign.SecretSize)
 	case sentinel.AgentID(in.GetKeyId()).Validate() != nil:
 		return nil, status.Error(codes.InvalidArgument, "a key id has 1 to 64 characters of a-z, 0-9 and '-'")
-	case !g.buys.Allow():
-		g.metrics.refused("enrolments").Inc()
-		return nil, status.Error(codes.ResourceExhausted, "too many agents enrol at once, come back later")
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.HandshakeTimeout)
 	defer cancel()
+	if g.buys.Wait(ctx) != nil { // at once, where its turn would come too late
+		g.metrics.refused("enrolments").Inc()
+		return nil, status.Error(codes.ResourceExhausted, "too many agents enrol at once, come back later")
+	}
 	agent, err := g.deps.Enrol.Enrol(ctx, in.GetToken(), sign.Request{Nonce: in.GetNonce(), Key: key}, boundedInfo(in.GetInfo()))
 	switch sentinel.CodeOf(err) {
 	case sentinel.Unauthenticated:

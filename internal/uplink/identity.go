@@ -140,39 +140,61 @@ func (u *Uplink) identify(ctx context.Context, conn *grpc.ClientConn) error {
 		return nil
 	}
 	cred, err := u.deps.Identity.Load()
-	if err == nil {
-		u.self.Credential = cred
-		return nil
+	if err != nil && sentinel.CodeOf(err) == sentinel.NotFound && u.cfg.EnrolmentTokenFile != "" {
+		if cred, err = u.cfg.enrol(ctx, conn, u.deps.Identity, u.deps.Info); err == nil {
+			u.deps.Logger.Info("enrolled", "agent", cred.Agent)
+		}
 	}
-	if sentinel.CodeOf(err) != sentinel.NotFound || u.cfg.EnrolmentTokenFile == "" {
-		return err
-	}
-	raw, err := os.ReadFile(u.cfg.EnrolmentTokenFile)
-	if err != nil {
-		return sentinel.Errorf(sentinel.NotFound, "agent.server.enrolment_token_file: %w", err)
-	}
-	request, err := u.deps.Identity.Request()
 	if err != nil {
 		return err
+	}
+	u.self.Credential = cred
+	return nil
+}
+
+// Enrol buys an identity with the token of cfg.EnrolmentTokenFile, once, and keeps
+// it. Asked again after a failure it is the same request. The error is
+// Unauthenticated where the service refuses the token.
+func Enrol(ctx context.Context, cfg Config, keep Identity, info *sentinelpb.AgentInfo) (sign.Credential, error) {
+	conn, err := cfg.dial()
+	if err != nil {
+		return sign.Credential{}, err
+	}
+	defer conn.Close()
+	cred, err := cfg.enrol(ctx, conn, keep, info)
+	switch status.Code(err) {
+	case codes.Unauthenticated, codes.PermissionDenied:
+		err = sentinel.Errorf(sentinel.Unauthenticated, "%w", err)
+	case codes.InvalidArgument:
+		err = sentinel.Errorf(sentinel.Invalid, "%w", err)
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted:
+		err = sentinel.Errorf(sentinel.Unavailable, "%w", err)
+	}
+	return cred, err
+}
+
+func (c Config) enrol(ctx context.Context, conn *grpc.ClientConn, keep Identity, info *sentinelpb.AgentInfo) (sign.Credential, error) {
+	raw, err := os.ReadFile(c.EnrolmentTokenFile)
+	if err != nil {
+		return sign.Credential{}, sentinel.Errorf(sentinel.NotFound, "agent.server.enrolment_token_file: %w", err)
+	}
+	request, err := keep.Request()
+	if err != nil {
+		return sign.Credential{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, enrolTimeout)
 	defer cancel()
 	answer, err := sentinelpb.NewGatewayClient(conn).Enroll(ctx, &sentinelpb.EnrollRequest{
-		Token: strings.TrimSpace(string(raw)), Nonce: request.Nonce, KeyId: request.Key.ID, Secret: request.Key.Secret(), Info: u.deps.Info,
+		Token: strings.TrimSpace(string(raw)), Nonce: request.Nonce, KeyId: request.Key.ID, Secret: request.Key.Secret(), Info: info,
 	})
 	if err != nil {
-		return &enrolError{err}
+		return sign.Credential{}, &enrolError{err}
 	}
-	cred = sign.Credential{Agent: sentinel.AgentID(answer.GetAgentId()), Key: request.Key}
+	cred := sign.Credential{Agent: sentinel.AgentID(answer.GetAgentId()), Key: request.Key}
 	if err := cred.Agent.Validate(); err != nil {
-		return fmt.Errorf("%s gave no identity: %w", u.cfg.Address, err)
+		return sign.Credential{}, fmt.Errorf("%s gave no identity: %w", c.Address, err)
 	}
-	if err := u.deps.Identity.Save(cred); err != nil {
-		return err // asked again it gives the same
-	}
-	u.self.Credential = cred
-	u.deps.Logger.Info("enrolled", "agent", cred.Agent)
-	return nil
+	return cred, keep.Save(cred) // where that fails, asked again it is the same
 }
 
 // enrolError is why the service gave no identity.

@@ -143,21 +143,9 @@ func (u *Uplink) ServiceTime() (time.Time, bool) {
 // the service ends it: it keeps the data and backs off. Only a configuration that
 // can never work (unreadable certificates) is returned as an error.
 func (u *Uplink) Run(ctx context.Context) error {
-	creds, err := u.cfg.transport()
+	conn, err := u.cfg.dial()
 	if err != nil {
 		return err
-	}
-	conn, err := grpc.NewClient(u.cfg.Address,
-		grpc.WithTransportCredentials(creds),
-		grpc.WithDisableServiceConfig(),
-		grpc.WithReadBufferSize(8<<10), grpc.WithWriteBufferSize(8<<10),
-		grpc.WithInitialWindowSize(64<<10), grpc.WithInitialConnWindowSize(64<<10),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(256<<10)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
-		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 10 * time.Second, Backoff: connBackoff()}),
-	)
-	if err != nil {
-		return sentinel.Errorf(sentinel.Invalid, "agent.server.address: %w", err)
 	}
 	defer conn.Close()
 
@@ -226,6 +214,27 @@ func plain(message string) string {
 		message = strings.TrimPrefix(message, prefix)
 	}
 	return message
+}
+
+// dial returns a connection that is made when it is used.
+func (c Config) dial() (*grpc.ClientConn, error) {
+	creds, err := c.transport()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := grpc.NewClient(c.Address,
+		grpc.WithTransportCredentials(creds),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithReadBufferSize(8<<10), grpc.WithWriteBufferSize(8<<10),
+		grpc.WithInitialWindowSize(64<<10), grpc.WithInitialConnWindowSize(64<<10),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(256<<10)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 10 * time.Second, Backoff: connBackoff()}),
+	)
+	if err != nil {
+		return nil, sentinel.Errorf(sentinel.Invalid, "agent.server.address: %w", err)
+	}
+	return conn, nil
 }
 
 func (c Config) transport() (credentials.TransportCredentials, error) {
