@@ -171,13 +171,13 @@ func TestTokens(t *testing.T) {
 		token, err := f.registry.CreateToken(t.Context(), "for a test", role, time.Hour)
 		must(t, err)
 		got, err := f.registry.Authenticate(t.Context(), token)
-		if err != nil || got != role {
-			t.Errorf("role is %q (%v), want %q", got, err, role)
+		if err != nil || got.Role != role || got.Kind != postgres.ActorToken || got.ID == 0 {
+			t.Errorf("it is %+v (%v), want %q", got, err, role)
 		}
 		for name, bad := range map[string]string{
 			"one letter less": token[:len(token)-1], "one more": token + "A", "another prefix": "x" + token, "nothing": "",
 			"the prefix alone": tokenPrefix, "a megabyte": tokenPrefix + strings.Repeat("A", 1<<20), "NUL": tokenPrefix + "\x00", "SQL": tokenPrefix + "' OR 1=1 --",
-			"its hash": tokenPrefix + hex.EncodeToString(hashToken(token)),
+			"its hash": tokenPrefix + hex.EncodeToString(hashSecret(token)),
 		} {
 			_, err := f.registry.Authenticate(t.Context(), bad)
 			if sentinel.CodeOf(err) != sentinel.Unauthenticated || err.Error() != errToken().Error() {

@@ -86,16 +86,19 @@ func TestAgentsAndKeys(t *testing.T) {
 	wantCode(t, db.RevokeKey(ctx, created.ID, "k9"), sentinel.NotFound)
 }
 
+// console is who changes things in these tests.
+var console = postgres.Entry{Actor: postgres.Actor{Kind: postgres.ActorConsole, Name: "console"}, Action: "test"}
+
 func TestTokens(t *testing.T) {
 	db := postgrestest.New(t)
 	ctx := t.Context()
-	tok, err := db.CreateToken(ctx, "ci", postgres.Operator, []byte("hash"), time.Time{})
+	tok, err := db.CreateToken(ctx, console, "ci", postgres.Operator, []byte("hash"), time.Time{})
 	must(t, err)
-	_, err = db.CreateToken(ctx, "ci2", postgres.Operator, []byte("hash"), time.Time{})
+	_, err = db.CreateToken(ctx, console, "ci2", postgres.Operator, []byte("hash"), time.Time{})
 	wantCode(t, err, sentinel.Conflict)
-	_, err = db.CreateToken(ctx, "god", "god", []byte("hash2"), time.Time{})
+	_, err = db.CreateToken(ctx, console, "god", "god", []byte("hash2"), time.Time{})
 	wantCode(t, err, sentinel.Invalid)
-	_, err = db.CreateToken(ctx, "old", postgres.Viewer, []byte("hash3"), time.Now().Add(-time.Second))
+	_, err = db.CreateToken(ctx, console, "old", postgres.Viewer, []byte("hash3"), time.Now().Add(-time.Second))
 	must(t, err)
 	got, err := db.TokenByHash(ctx, []byte("hash"))
 	must(t, err)
@@ -111,8 +114,8 @@ func TestTokens(t *testing.T) {
 	if len(list) != 2 || list[0].LastUsedAt.IsZero() {
 		t.Errorf("tokens %+v", list)
 	}
-	must(t, db.DeleteToken(ctx, tok.ID))
-	wantCode(t, db.DeleteToken(ctx, tok.ID), sentinel.NotFound)
+	must(t, db.DeleteToken(ctx, console, tok.ID))
+	wantCode(t, db.DeleteToken(ctx, console, tok.ID), sentinel.NotFound)
 }
 
 func TestEnsureLayout(t *testing.T) {

@@ -134,7 +134,8 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	handler := people(api.New(api.Deps{Registry: fleet.NewRegistry(db, vault), DB: db, Log: logger.With("part", "api")}), ui)
+	registry := fleet.NewRegistry(db, vault)
+	handler := people(api.New(api.Deps{Registry: registry, People: registry, DB: db, Log: logger.With("part", "api")}), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)

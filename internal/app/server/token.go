@@ -19,3 +19,24 @@ func CreateToken(ctx context.Context, cfg Config, name, role string, ttl time.Du
 	defer db.Close()
 	return fleet.NewRegistry(db, nil).CreateToken(ctx, name, postgres.Role(role), ttl)
 }
+
+// CreateUser makes a user straight in the database.
+func CreateUser(ctx context.Context, cfg Config, name, role, password string) error {
+	db, err := cfg.Database.Open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = fleet.NewRegistry(db, nil).CreateUser(ctx, fleet.Console("user.create"), name, password, postgres.Role(role))
+	return err
+}
+
+// CreateSetupToken makes what the first user redeems.
+func CreateSetupToken(ctx context.Context, cfg Config) (string, error) {
+	db, err := cfg.Database.Open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	return fleet.NewRegistry(db, nil).CreateSetupToken(ctx)
+}
