@@ -48,6 +48,7 @@ var owners = map[string][]string{
 	"github.com/VictoriaMetrics/":       {"internal/telemetry"},
 	"github.com/spf13/cobra":            {"cmd"},
 	"golang.org/x/time/rate":            {"internal/ingest"},
+	"golang.org/x/crypto/":              {"internal/fleet"},
 	"github.com/tetratelabs/wazero":     {"internal/plugin"},
 	"github.com/prometheus/prometheus/": {"internal/query"},
 	"github.com/evanw/esbuild":          {"internal/webui"},

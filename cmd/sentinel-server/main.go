@@ -25,6 +25,7 @@ Before the first start it needs a certificate, a master key and a token:
   scripts/gen-dev-certs.sh certs                  # or your own authority
   sentinel-server master-key create /etc/sentinel/master.key
   sentinel-server token create --role admin       # after the database is set
+  sentinel-server user create ann --role admin --password-file -
 
 Examples:
   sentinel-server --config /etc/sentinel/sentinel.yml
@@ -37,7 +38,7 @@ Examples:
 		}
 		return server.Run(ctx, cfg, logger)
 	})
-	root.AddCommand(masterKey(&cfg, load), token(&cfg, load))
+	root.AddCommand(masterKey(&cfg, load), token(&cfg, load), user(&cfg, load), setupToken(&cfg, load))
 	os.Exit(command.Main(root))
 }
 

@@ -65,7 +65,8 @@ not hold.`)
 		}
 		return sentinel.Errorf(sentinel.Invalid, "--output %q: want table, json or csv", c.output)
 	}
-	root.AddCommand(c.agentCommand(), c.queryCommand(), c.inspectCommand())
+	root.AddCommand(c.agentCommand(), c.queryCommand(), c.inspectCommand(),
+		c.tokenCommand(), c.userCommand(), c.auditLogCommand(), c.whoamiCommand(), c.setupCommand())
 	return root
 }
 
@@ -79,21 +80,7 @@ func defaultConfig() string {
 
 // client returns a client for the configured server.
 func (c *ctl) client() (*api.Client, error) {
-	path := c.configFile
-	if path == "" {
-		path = os.Getenv("SENTINELCTL_CONFIG")
-	}
-	if path == "" {
-		path = defaultConfig()
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			path = "" // the environment may say everything
-		}
-	}
-	var conn connection
-	err := config.Load(path, os.Environ(), &conn)
-	if err != nil && sentinel.CodeOf(err) == sentinel.NotFound {
-		return nil, sentinel.Errorf(sentinel.NotFound, "configuration file %s does not exist; `sentinelctl --help` shows what belongs in it", path)
-	}
+	conn, err := c.connection()
 	if err != nil {
 		return nil, err
 	}
@@ -109,4 +96,32 @@ func (c *ctl) client() (*api.Client, error) {
 		return nil, sentinel.Errorf(sentinel.Invalid, "token_file: %s does not hold one token; `sentinel-server token create > %s` makes one", conn.TokenFile, conn.TokenFile)
 	}
 	return api.NewClient(api.ClientConfig{Server: conn.Server, CAFile: conn.CAFile, Token: text, Timeout: c.timeout})
+}
+
+// anonymous returns a client without a token.
+func (c *ctl) anonymous() (*api.Client, error) {
+	conn, err := c.connection()
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClient(api.ClientConfig{Server: conn.Server, CAFile: conn.CAFile, Timeout: c.timeout})
+}
+
+// connection reads how to reach the server.
+func (c *ctl) connection() (conn connection, err error) {
+	path := c.configFile
+	if path == "" {
+		path = os.Getenv("SENTINELCTL_CONFIG")
+	}
+	if path == "" {
+		path = defaultConfig()
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			path = "" // the environment may say everything
+		}
+	}
+	err = config.Load(path, os.Environ(), &conn)
+	if err != nil && sentinel.CodeOf(err) == sentinel.NotFound {
+		return conn, sentinel.Errorf(sentinel.NotFound, "configuration file %s does not exist; `sentinelctl --help` shows what belongs in it", path)
+	}
+	return conn, err
 }

@@ -85,9 +85,13 @@ func (r resources) agents() {
 		}
 		cred, err := r.deps.Registry.Register(ctx, in.Body.Hostname, labels)
 		if err != nil {
-			if sentinel.CodeOf(err) == sentinel.Invalid {
-				err = &fieldError{"body", err}
-			}
+			return nil, r.failBody(ctx, err)
+		}
+		// No credential leaves without its entry: an agent that nobody got to know is
+		// harmless.
+		by := entry(ctx, "agent.register", string(cred.Agent))
+		by.Details = map[string]any{"hostname": in.Body.Hostname, "labels": in.Body.Labels}
+		if err := r.deps.DB.Audit(ctx, by); err != nil {
 			return nil, r.fail(ctx, err)
 		}
 		return &createOutput{Credential{string(cred.Agent), cred.Key.ID, cred.Key.SecretText()}}, nil
@@ -99,12 +103,9 @@ func (r resources) listAgents(ctx context.Context, search, after string, limit i
 		return AgentPage{}, r.fail(ctx, err)
 	}
 	f := postgres.AgentFilter{Search: search, Limit: limit}
-	if after != "" {
-		id, err := strconv.ParseInt(after, 36, 64)
-		if err != nil || id < 0 {
-			return AgentPage{}, r.fail(ctx, wrong("query.after", "not a cursor of this list"))
-		}
-		f.After = id
+	var err error
+	if f.After, err = cursor(after); err != nil {
+		return AgentPage{}, r.fail(ctx, err)
 	}
 	rows, err := r.deps.DB.Agents(ctx, f)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -18,30 +18,55 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sign"
 )
 
-// Registry registers agents and knows tokens.
+// Registry registers agents and knows who asks.
 type Registry interface {
 	Register(ctx context.Context, hostname string, labels []sentinel.Label) (sign.Credential, error)
-	Authenticate(ctx context.Context, token string) (postgres.Role, error)
+	Authenticate(ctx context.Context, token string) (postgres.Actor, error)
+	Session(ctx context.Context, cookie string) (postgres.Actor, error)
+}
+
+// Identities makes what agents identify themselves with.
+type Identities interface {
+	CreateEnrolmentToken(ctx context.Context, by postgres.Entry, t postgres.EnrolmentToken, ttl time.Duration) (string, postgres.EnrolmentToken, error)
+	Rotate(ctx context.Context, by postgres.Entry, id int64, agent sentinel.AgentID) (string, error)
+}
+
+// People lets people in: their tokens, users and sessions. The entry says who asks
+// for it, and goes to the audit log with the change.
+type People interface {
+	IssueToken(ctx context.Context, by postgres.Entry, name string, role postgres.Role, ttl time.Duration) (string, postgres.Token, error)
+	Login(ctx context.Context, by postgres.Entry, user, password, before string) (cookie string, who postgres.Actor, err error)
+	Logout(ctx context.Context, by postgres.Entry, cookie string) error
+	Setup(ctx context.Context, by postgres.Entry, token, user, password string) (postgres.User, error)
+	CreateUser(ctx context.Context, by postgres.Entry, user, password string, role postgres.Role) (postgres.User, error)
+	ChangeUser(ctx context.Context, by postgres.Entry, u postgres.User, role postgres.Role, disabled *bool, password string) (postgres.User, error)
+	ChangePassword(ctx context.Context, by postgres.Entry, user, old, password string) error
 }
 
 // Deps are the parts that the interface works with.
 type Deps struct {
-	Registry Registry
-	DB       *postgres.DB
-	Log      *slog.Logger
+	Registry   Registry
+	Identities Identities
+	People     People
+	DB         *postgres.DB
+	Log        *slog.Logger
+	CAPin      string // of the gateway's private authority; empty where it has none
 }
 
 const maxBody = 1 << 20
 
-// New returns the handler of the interface. Every path but /openapi.json wants a
-// token: "Authorization: Bearer …".
+// New returns the handler of the interface. Every path but /openapi.json and those
+// by which people come in wants a token, "Authorization: Bearer …", or the cookie of
+// a session.
 func New(deps Deps) http.Handler {
 	config := huma.DefaultConfig("Sentinel", "v1")
 	config.DocsPath, config.SchemasPath = "", "" // the viewer would load from other hosts
 	config.CreateHooks = nil                     // no $schema links in answers
 	config.Transformers = append(config.Transformers, identify)
-	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
-	config.Security = []map[string][]string{{"token": {}}}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token": {Type: "http", Scheme: "bearer"}, "session": {Type: "apiKey", In: "cookie", Name: sessionCookie},
+	}
+	config.Security = []map[string][]string{{"token": {}}, {"session": {}}}
 	mux := http.NewServeMux()
 	api := humago.New(mux, config)
 	api.UseMiddleware(authenticate(api, deps))
@@ -50,6 +75,12 @@ func New(deps Deps) http.Handler {
 	r.agents()
 	r.samples()
 	r.books()
+	r.keys()
+	r.enrolment()
+	r.tokens()
+	r.users()
+	r.session()
+	r.audit()
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	if s := schemas["ErrorModel"]; s != nil {
 		s.Properties["request_id"] = &huma.Schema{Type: huma.TypeString, Description: "That of the header X-Request-Id; the service's log has it"}
@@ -63,15 +94,32 @@ type resources struct {
 	api  huma.API
 }
 
-const roleKey = "role"
+const (
+	roleKey   = "role"
+	publicKey = "public"
+	// roleExtension says in the OpenAPI document what roleKey says here.
+	roleExtension = "x-role"
+)
 
 // operation describes one route: who may use it is part of the description.
 func operation(role postgres.Role, method, path, id, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary,
 		Description: "Needs the role " + string(role) + ".", Metadata: map[string]any{roleKey: role}, MaxBodyBytes: maxBody,
-		Errors: []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable},
+		Extensions: map[string]any{roleExtension: role},
+		Errors:     []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable},
 	}
+}
+
+// public describes a route for those who are not known yet.
+func public(method, path, id, summary string) huma.Operation {
+	op := operation("", method, path, id, summary)
+	op.Description = "Needs no token."
+	op.Metadata = map[string]any{publicKey: true}
+	op.Extensions = map[string]any{roleExtension: "none"}
+	op.Security = []map[string][]string{{}}
+	op.Errors = append(op.Errors, http.StatusTooManyRequests)
+	return op
 }
 
 // rank orders the roles: each may do what those below it may.
@@ -85,31 +133,6 @@ func rank(r postgres.Role) int {
 		return 3
 	}
 	return 0
-}
-
-// authenticate lets a request pass whose token has at least the operation's role.
-func authenticate(api huma.API, deps Deps) func(huma.Context, func(huma.Context)) {
-	return func(ctx huma.Context, next func(huma.Context)) {
-		token, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
-		var role postgres.Role
-		err := sentinel.Errorf(sentinel.Unauthenticated, "a token is needed: send \"Authorization: Bearer …\"")
-		if ok {
-			role, err = deps.Registry.Authenticate(ctx.Context(), token)
-		}
-		need, known := ctx.Operation().Metadata[roleKey].(postgres.Role)
-		if err == nil && (!known || rank(role) < rank(need)) {
-			err = sentinel.Errorf(sentinel.Forbidden, "the token's role is %s, this needs %s", role, need)
-		}
-		if err == nil {
-			next(ctx)
-			return
-		}
-		status, message, details := problem(ctx.Context(), deps.Log, err)
-		if status == http.StatusUnauthorized {
-			ctx.SetHeader("WWW-Authenticate", "Bearer")
-		}
-		_ = huma.WriteErr(api, ctx, status, message, details...) // the client may be gone
-	}
 }
 
 // agent returns the row of the agent in a path.

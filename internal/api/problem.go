@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -99,7 +101,21 @@ func problem(ctx context.Context, log *slog.Logger, err error) (status int, mess
 // fail turns an error into the library's.
 func (r resources) fail(ctx context.Context, err error) error {
 	status, message, details := problem(ctx, r.deps.Log, err)
-	return huma.NewError(status, message, details...)
+	answer := huma.NewError(status, message, details...)
+	var wait interface{ RetryAfter() time.Duration }
+	if status == http.StatusTooManyRequests && errors.As(err, &wait) {
+		seconds := int(math.Ceil(wait.RetryAfter().Seconds()))
+		return huma.ErrorWithHeaders(answer, http.Header{"Retry-After": {strconv.Itoa(seconds)}})
+	}
+	return answer
+}
+
+// failBody is fail for what is Invalid in the body.
+func (r resources) failBody(ctx context.Context, err error) error {
+	if f := new(fieldError); sentinel.CodeOf(err) == sentinel.Invalid && !errors.As(err, &f) {
+		err = &fieldError{"body", err}
+	}
+	return r.fail(ctx, err)
 }
 
 // requestPatience is for an answer to be made.

@@ -3,8 +3,6 @@ package fleet
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"path"
 	"strings"
@@ -15,10 +13,6 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sign"
 )
-
-// enrolmentPrefix makes an enrolment token recognisable to people and to secret
-// scanners.
-const enrolmentPrefix = "snte_"
 
 // Bounds of an enrolment token.
 const (
@@ -31,7 +25,7 @@ const (
 // labels and uses. The error is Invalid for a ttl or a number of uses out of
 // bounds, a pattern that path.Match does not know, and labels that an agent cannot
 // have.
-func (r *Registry) CreateEnrolmentToken(ctx context.Context, t postgres.EnrolmentToken, ttl time.Duration) (string, postgres.EnrolmentToken, error) {
+func (r *Registry) CreateEnrolmentToken(ctx context.Context, by postgres.Entry, t postgres.EnrolmentToken, ttl time.Duration) (string, postgres.EnrolmentToken, error) {
 	none := postgres.EnrolmentToken{}
 	if _, err := path.Match(t.Hostnames, "host"); err != nil || len(t.Hostnames) > 255 || !utf8.ValidString(t.Hostnames) || strings.IndexByte(t.Hostnames, 0) >= 0 {
 		return "", none, sentinel.Errorf(sentinel.Invalid, "hostnames: %.80q is not a pattern; want one such as web-* or db-[0-9]", t.Hostnames)
@@ -48,19 +42,14 @@ func (r *Registry) CreateEnrolmentToken(ctx context.Context, t postgres.Enrolmen
 	if err := checkLabels("", t.Labels); err != nil {
 		return "", none, err
 	}
-	token := newToken(enrolmentPrefix)
+	token := newSecret(enrolmentPrefix)
 	t.ExpiresAt = time.Now().Add(ttl)
-	created, err := r.db.CreateEnrolmentToken(ctx, t, hashToken(token))
+	by.Details = map[string]any{"name": t.Name, "ttl": ttl.String(), "max_uses": t.MaxUses, "hostnames": t.Hostnames}
+	created, err := r.db.CreateEnrolmentToken(ctx, by, t, hashSecret(token))
 	if err != nil {
 		return "", none, fmt.Errorf("create enrolment token: %w", err)
 	}
 	return token, created, nil
-}
-
-func newToken(prefix string) string {
-	raw := make([]byte, 32)
-	rand.Read(raw)
-	return prefix + base64.RawURLEncoding.EncodeToString(raw)
 }
 
 // checkName holds what people call a token to bounds.
@@ -84,10 +73,10 @@ type Application struct {
 // gets the same Unauthenticated error; Unavailable says that it cannot be known
 // now. The secret that the agent chose is sealed and never sent back.
 func (r *Registry) Enrol(ctx context.Context, a Application) (sentinel.AgentID, error) {
-	if !strings.HasPrefix(a.Token, enrolmentPrefix) || len(a.Token) > 128 {
+	if !plausible(a.Token, enrolmentPrefix) {
 		return "", errEnrolment()
 	}
-	bought, err := r.db.Enrol(ctx, hashToken(a.Token), a.Request.Nonce, func(t postgres.EnrolmentToken) (postgres.NewAgent, postgres.NewKey, error) {
+	bought, err := r.db.Enrol(ctx, hashSecret(a.Token), a.Request.Nonce, func(t postgres.EnrolmentToken) (postgres.NewAgent, postgres.NewKey, error) {
 		if t.Hostnames != "" {
 			if ok, err := path.Match(t.Hostnames, a.Hostname); err != nil || !ok {
 				return postgres.NewAgent{}, postgres.NewKey{}, errEnrolment()

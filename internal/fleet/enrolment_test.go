@@ -22,7 +22,7 @@ func (f *fixture) token(t *testing.T, want postgres.EnrolmentToken) (string, pos
 	if want.MaxUses == 0 {
 		want.MaxUses = 1
 	}
-	token, made, err := f.registry.CreateEnrolmentToken(t.Context(), want, time.Hour)
+	token, made, err := f.registry.CreateEnrolmentToken(t.Context(), Console("test"), want, time.Hour)
 	must(t, err)
 	return token, made
 }
@@ -74,7 +74,7 @@ func TestP19AskedAgainItIsTheSame(t *testing.T) {
 	a := apply(token, "host")
 	first, err := f.registry.Enrol(t.Context(), a)
 	must(t, err)
-	must(t, f.db.RevokeEnrolmentToken(t.Context(), made.ID))
+	must(t, f.db.RevokeEnrolmentToken(t.Context(), Console("test"), made.ID))
 	for _, again := range []string{token, token, other} {
 		a.Token = again
 		id, err := f.registry.Enrol(t.Context(), a)
@@ -102,7 +102,7 @@ func TestP19AskedAgainItIsTheSame(t *testing.T) {
 	refused("a new nonce with a revoked token", func(b *Application) { b.Token, b.Request.Nonce = token, sign.NewNonce() })
 	row, err := f.db.AgentByName(t.Context(), first)
 	must(t, err)
-	must(t, f.db.RevokeKey(t.Context(), row.ID, a.Request.Key.ID))
+	must(t, f.db.RevokeKey(t.Context(), Console("test"), row.ID, a.Request.Key.ID))
 	refused("a key that was revoked since", func(*Application) {})
 }
 
@@ -152,7 +152,7 @@ func TestEnrolmentTokenRefuses(t *testing.T) {
 		{"a pattern with NUL", postgres.EnrolmentToken{Name: "n", MaxUses: 1, Hostnames: "web\x00"}, time.Hour},
 		{"a reserved label", postgres.EnrolmentToken{Name: "n", MaxUses: 1, Labels: []sentinel.Label{{Name: "agent", Value: "x"}}}, time.Hour},
 	} {
-		_, _, err := f.registry.CreateEnrolmentToken(t.Context(), tt.t, tt.ttl)
+		_, _, err := f.registry.CreateEnrolmentToken(t.Context(), Console("test"), tt.t, tt.ttl)
 		if sentinel.CodeOf(err) != sentinel.Invalid {
 			t.Errorf("%s: %v", tt.name, err)
 		}

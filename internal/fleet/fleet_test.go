@@ -103,7 +103,7 @@ func (f *fixture) rotate(t *testing.T, cred sign.Credential) sign.Credential {
 	t.Helper()
 	a, err := f.db.AgentByName(t.Context(), cred.Agent)
 	must(t, err)
-	_, err = f.registry.Rotate(t.Context(), a.ID, cred.Agent)
+	_, err = f.registry.Rotate(t.Context(), Console("test"), a.ID, cred.Agent)
 	must(t, err)
 	pending, err := NewRotation(f.registry, DefaultKeysConfig(), slog.New(slog.DiscardHandler)).Pending(t.Context(), []sentinel.AgentID{cred.Agent})
 	must(t, err)
@@ -173,13 +173,13 @@ func TestTokens(t *testing.T) {
 		token, err := f.registry.CreateToken(t.Context(), "for a test", role, time.Hour)
 		must(t, err)
 		got, err := f.registry.Authenticate(t.Context(), token)
-		if err != nil || got != role {
-			t.Errorf("role is %q (%v), want %q", got, err, role)
+		if err != nil || got.Role != role || got.Kind != postgres.ActorToken || got.ID == 0 {
+			t.Errorf("it is %+v (%v), want %q", got, err, role)
 		}
 		for name, bad := range map[string]string{
 			"one letter less": token[:len(token)-1], "one more": token + "A", "another prefix": "x" + token, "nothing": "",
 			"the prefix alone": tokenPrefix, "a megabyte": tokenPrefix + strings.Repeat("A", 1<<20), "NUL": tokenPrefix + "\x00", "SQL": tokenPrefix + "' OR 1=1 --",
-			"its hash": tokenPrefix + hex.EncodeToString(hashToken(token)),
+			"its hash": tokenPrefix + hex.EncodeToString(hashSecret(token)),
 		} {
 			_, err := f.registry.Authenticate(t.Context(), bad)
 			if sentinel.CodeOf(err) != sentinel.Unauthenticated || err.Error() != errToken().Error() {
@@ -254,7 +254,7 @@ func TestKeyringCachesAndForgetsInTime(t *testing.T) {
 	must(t, f.lookup(t, second))
 	a, err := f.db.AgentByName(t.Context(), cred.Agent)
 	must(t, err)
-	must(t, f.db.RevokeKey(t.Context(), a.ID, cred.Key.ID))
+	must(t, f.db.RevokeKey(t.Context(), Console("test"), a.ID, cred.Key.ID))
 
 	f.clock.add(keyFresh - time.Millisecond)
 	if err := f.lookup(t, cred); err != nil {

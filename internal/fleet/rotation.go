@@ -55,8 +55,8 @@ const (
 
 // Rotate makes a pending key for the agent and returns its id, or that of the one
 // that waits already. An agent without an active key is a Conflict.
-func (r *Registry) Rotate(ctx context.Context, id int64, agent sentinel.AgentID) (string, error) {
-	k, err := r.db.RequestKey(ctx, id, r.sealed(agent, sign.NewKey(), postgres.KeyPending))
+func (r *Registry) Rotate(ctx context.Context, by postgres.Entry, id int64, agent sentinel.AgentID) (string, error) {
+	k, err := r.db.RequestKey(ctx, by, id, r.sealed(agent, sign.NewKey(), postgres.KeyPending))
 	if err != nil {
 		return "", fmt.Errorf("rotate the key of %s: %w", agent, err)
 	}
@@ -128,7 +128,8 @@ func (r *Rotation) pass(ctx context.Context) error {
 		return err
 	}
 	for agent, id := range due {
-		if _, err := r.Rotate(ctx, id, agent); err != nil && sentinel.CodeOf(err) != sentinel.Conflict && sentinel.CodeOf(err) != sentinel.NotFound {
+		by := postgres.Entry{Actor: postgres.Actor{Kind: postgres.ActorConsole, Name: "schedule"}, Action: "key.rotate", Target: string(agent)}
+		if _, err := r.Rotate(ctx, by, id, agent); err != nil && sentinel.CodeOf(err) != sentinel.Conflict && sentinel.CodeOf(err) != sentinel.NotFound {
 			return err
 		}
 	}

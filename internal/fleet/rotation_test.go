@@ -61,7 +61,7 @@ func TestRotationBySchedule(t *testing.T) {
 	}
 	postgrestest.Exec(t, url, fmt.Sprint(`UPDATE agent_keys SET activated_at = now() - INTERVAL '2 hours' WHERE agent_id <> `, row(young).ID))
 	must(t, f.db.SetAgentDisabled(t.Context(), row(disabled).ID, true))
-	must(t, f.db.RevokeKey(t.Context(), row(gone).ID, gone.Key.ID))
+	must(t, f.db.RevokeKey(t.Context(), Console("test"), row(gone).ID, gone.Key.ID))
 	r := NewRotation(f.registry, KeysConfig{RotateAfter: time.Hour, Grace: time.Minute}, slog.New(slog.DiscardHandler))
 	for range 2 { // the second pass finds nothing to do
 		must(t, r.pass(t.Context()))
@@ -71,7 +71,7 @@ func TestRotationBySchedule(t *testing.T) {
 			t.Errorf("pending keys: %v", pending)
 		}
 	}
-	wantCode(t, func() error { _, err := r.Rotate(t.Context(), row(gone).ID, gone.Agent); return err }(), sentinel.Conflict)
+	wantCode(t, func() error { _, err := r.Rotate(t.Context(), Console("test"), row(gone).ID, gone.Agent); return err }(), sentinel.Conflict)
 
 	pending, err := r.Pending(t.Context(), []sentinel.AgentID{old.Agent})
 	must(t, err)

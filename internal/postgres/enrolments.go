@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,18 +55,23 @@ func scanEnrolmentToken(row pgx.CollectableRow) (EnrolmentToken, error) {
 
 // CreateEnrolmentToken keeps the hash of a token that the caller made from at
 // least 128 random bits; of t it takes name, pattern, labels, uses and expiry.
-func (db *DB) CreateEnrolmentToken(ctx context.Context, t EnrolmentToken, hash []byte) (EnrolmentToken, error) {
+func (db *DB) CreateEnrolmentToken(ctx context.Context, by Entry, t EnrolmentToken, hash []byte) (EnrolmentToken, error) {
 	labels, err := labelsJSON(t.Labels)
 	if err != nil {
 		return EnrolmentToken{}, err
 	}
-	rows, err := db.pool.Query(ctx, `INSERT INTO enrolment_tokens (name, hash, hostnames, labels, max_uses, expires_at)
-		VALUES ($1, $2, $3, $4::text::jsonb, $5, $6) RETURNING `+enrolmentColumns, t.Name, hash, t.Hostnames, labels, t.MaxUses, t.ExpiresAt)
-	if err != nil {
-		return EnrolmentToken{}, failed("create an enrolment token", err)
-	}
-	created, err := pgx.CollectExactlyOneRow(rows, scanEnrolmentToken)
-	return created, failed("create an enrolment token", err)
+	var created EnrolmentToken
+	err = db.audited(ctx, "create an enrolment token", &by, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `INSERT INTO enrolment_tokens (name, hash, hostnames, labels, max_uses, expires_at)
+			VALUES ($1, $2, $3, $4::text::jsonb, $5, $6) RETURNING `+enrolmentColumns, t.Name, hash, t.Hostnames, labels, t.MaxUses, t.ExpiresAt)
+		if err != nil {
+			return err
+		}
+		created, err = pgx.CollectExactlyOneRow(rows, scanEnrolmentToken)
+		by.Target = strconv.FormatInt(created.ID, 10)
+		return err
+	})
+	return created, err
 }
 
 // EnrolmentTokens returns all enrolment tokens, newest first, spent ones included.
@@ -79,8 +86,8 @@ func (db *DB) EnrolmentTokens(ctx context.Context) ([]EnrolmentToken, error) {
 
 // RevokeEnrolmentToken makes a token buy nothing from now on; what it bought
 // stays. It is idempotent; an unknown token is NotFound.
-func (db *DB) RevokeEnrolmentToken(ctx context.Context, id int64) error {
-	return db.change(ctx, "revoke an enrolment token", `UPDATE enrolment_tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1`, id)
+func (db *DB) RevokeEnrolmentToken(ctx context.Context, by Entry, id int64) error {
+	return db.changeBy(ctx, "revoke an enrolment token", by, `UPDATE enrolment_tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1`, id)
 }
 
 // Enrolment is what a token bought.
@@ -131,8 +138,11 @@ func (db *DB) Enrol(ctx context.Context, hash, nonce []byte, make func(Enrolment
 		if _, err := tx.Exec(ctx, `UPDATE enrolment_tokens SET uses = uses + 1 WHERE id = $1`, token.ID); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO enrolments (nonce, token_id, agent_id, key_id) VALUES ($1, $2, $3, $4)`, nonce, token.ID, created.ID, key.KeyID)
-		return err
+		if _, err := tx.Exec(ctx, `INSERT INTO enrolments (nonce, token_id, agent_id, key_id) VALUES ($1, $2, $3, $4)`, nonce, token.ID, created.ID, key.KeyID); err != nil {
+			return err
+		}
+		return audit(ctx, tx, Entry{Actor: Actor{Kind: ActorEnrolment, Name: fmt.Sprintf("%d %s", token.ID, token.Name)}, Action: "agent.enrol",
+			Target: string(agent.Name), Details: map[string]any{"hostname": agent.Hostname}})
 	})
 	return out, failed("enrol", err)
 }

@@ -69,13 +69,13 @@ func TestAgentsAndKeys(t *testing.T) {
 
 	second := postgres.NewKey{KeyID: "k2", Secret: []byte("two"), MasterKeyID: "m1", State: postgres.KeyPending}
 	for _, offered := range []postgres.NewKey{second, {KeyID: "k3", Secret: []byte("three"), MasterKeyID: "m1"}} {
-		got, err := db.RequestKey(ctx, created.ID, offered)
+		got, err := db.RequestKey(ctx, postgres.Entry{Action: "test"}, created.ID, offered)
 		must(t, err)
 		if got.KeyID != "k2" { // one at a time: the one that waits is returned
 			t.Errorf("pending key %+v", got)
 		}
 	}
-	_, err = db.RequestKey(ctx, 1<<40, second)
+	_, err = db.RequestKey(ctx, postgres.Entry{Action: "test"}, 1<<40, second)
 	wantCode(t, err, sentinel.NotFound)
 	grace := time.Now().Add(time.Hour).Truncate(time.Millisecond)
 	for range 2 { // idempotent
@@ -88,20 +88,23 @@ func TestAgentsAndKeys(t *testing.T) {
 		t.Errorf("keys %+v", keys)
 	}
 	wantCode(t, db.ActivateKey(ctx, created.ID, "k1", grace), sentinel.NotFound)
-	must(t, db.RevokeKey(ctx, created.ID, "k1"))
-	wantCode(t, db.RevokeKey(ctx, created.ID, "k9"), sentinel.NotFound)
+	must(t, db.RevokeKey(ctx, postgres.Entry{Action: "test"}, created.ID, "k1"))
+	wantCode(t, db.RevokeKey(ctx, postgres.Entry{Action: "test"}, created.ID, "k9"), sentinel.NotFound)
 }
+
+// console is who changes things in these tests.
+var console = postgres.Entry{Actor: postgres.Actor{Kind: postgres.ActorConsole, Name: "console"}, Action: "test"}
 
 func TestTokens(t *testing.T) {
 	db := postgrestest.New(t)
 	ctx := t.Context()
-	tok, err := db.CreateToken(ctx, "ci", postgres.Operator, []byte("hash"), time.Time{})
+	tok, err := db.CreateToken(ctx, console, "ci", postgres.Operator, []byte("hash"), time.Time{})
 	must(t, err)
-	_, err = db.CreateToken(ctx, "ci2", postgres.Operator, []byte("hash"), time.Time{})
+	_, err = db.CreateToken(ctx, console, "ci2", postgres.Operator, []byte("hash"), time.Time{})
 	wantCode(t, err, sentinel.Conflict)
-	_, err = db.CreateToken(ctx, "god", "god", []byte("hash2"), time.Time{})
+	_, err = db.CreateToken(ctx, console, "god", "god", []byte("hash2"), time.Time{})
 	wantCode(t, err, sentinel.Invalid)
-	_, err = db.CreateToken(ctx, "old", postgres.Viewer, []byte("hash3"), time.Now().Add(-time.Second))
+	_, err = db.CreateToken(ctx, console, "old", postgres.Viewer, []byte("hash3"), time.Now().Add(-time.Second))
 	must(t, err)
 	got, err := db.TokenByHash(ctx, []byte("hash"))
 	must(t, err)
@@ -117,8 +120,8 @@ func TestTokens(t *testing.T) {
 	if len(list) != 2 || list[0].LastUsedAt.IsZero() {
 		t.Errorf("tokens %+v", list)
 	}
-	must(t, db.DeleteToken(ctx, tok.ID))
-	wantCode(t, db.DeleteToken(ctx, tok.ID), sentinel.NotFound)
+	must(t, db.DeleteToken(ctx, console, tok.ID))
+	wantCode(t, db.DeleteToken(ctx, console, tok.ID), sentinel.NotFound)
 }
 
 func TestEnsureLayout(t *testing.T) {

@@ -46,9 +46,9 @@ func insertKey(ctx context.Context, tx pgx.Tx, agent int64, k NewKey) error {
 // RequestKey keeps a pending key and returns the agent's pending key: this one, or
 // the one that waits already. An agent without an active key, which nothing can be
 // handed to, is a Conflict; an unknown one NotFound.
-func (db *DB) RequestKey(ctx context.Context, agent int64, k NewKey) (AgentKey, error) {
+func (db *DB) RequestKey(ctx context.Context, by Entry, agent int64, k NewKey) (AgentKey, error) {
 	var pending AgentKey
-	err := pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
+	err := db.audited(ctx, "request a key", &by, func(tx pgx.Tx) error {
 		var active bool
 		// The agent's row is the lock that orders what happens to its keys.
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM agent_keys WHERE agent_id = a.id AND state = 'active')
@@ -70,7 +70,7 @@ func (db *DB) RequestKey(ctx context.Context, agent int64, k NewKey) (AgentKey, 
 		pending = AgentKey{NewKey: k, Agent: agent}
 		return insertKey(ctx, tx, agent, k)
 	})
-	return pending, failed("request a key", err)
+	return pending, err
 }
 
 func keysOf(ctx context.Context, q querier, where string, args ...any) ([]AgentKey, error) {
@@ -193,8 +193,8 @@ func (db *DB) ActivateKey(ctx context.Context, agent int64, keyID string, graceE
 
 // RevokeKey makes a key refused from now on. It is idempotent; an unknown key is
 // NotFound.
-func (db *DB) RevokeKey(ctx context.Context, agent int64, keyID string) error {
-	return db.change(ctx, "revoke a key", `UPDATE agent_keys SET state = 'revoked' WHERE agent_id = $1 AND key_id = $2`, agent, keyID)
+func (db *DB) RevokeKey(ctx context.Context, by Entry, agent int64, keyID string) error {
+	return db.changeBy(ctx, "revoke a key", by, `UPDATE agent_keys SET state = 'revoked' WHERE agent_id = $1 AND key_id = $2`, agent, keyID)
 }
 
 // FleetVersion returns a number that moves with every committed change to a key,

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,14 +26,15 @@ type Token struct {
 	CreatedAt  time.Time
 	ExpiresAt  time.Time // zero: never
 	LastUsedAt time.Time // zero: never; true to the minute
+	CreatedBy  string    // as the audit log names actors; empty where that was not kept
 }
 
-const tokenColumns = `id, name, role, created_at, expires_at, last_used_at`
+const tokenColumns = `id, name, role, created_at, expires_at, last_used_at, created_by`
 
 func scanToken(row pgx.CollectableRow) (Token, error) {
 	var t Token
 	var expires, used *time.Time
-	err := row.Scan(&t.ID, &t.Name, &t.Role, &t.CreatedAt, &expires, &used)
+	err := row.Scan(&t.ID, &t.Name, &t.Role, &t.CreatedAt, &expires, &used, &t.CreatedBy)
 	t.ExpiresAt, t.LastUsedAt = orZero(expires), orZero(used)
 	return t, err
 }
@@ -40,14 +42,18 @@ func scanToken(row pgx.CollectableRow) (Token, error) {
 // CreateToken keeps the hash of a token that the caller made from at least 128
 // random bits. A zero expires means never. An unknown role is Invalid, a hash
 // that exists a Conflict.
-func (db *DB) CreateToken(ctx context.Context, name string, role Role, hash []byte, expires time.Time) (Token, error) {
-	rows, err := db.pool.Query(ctx, `INSERT INTO api_tokens (name, role, hash, expires_at) VALUES ($1, $2, $3, $4)
-		RETURNING `+tokenColumns, name, role, hash, orNull(expires))
-	if err != nil {
-		return Token{}, failed("create a token", err)
-	}
-	t, err := pgx.CollectExactlyOneRow(rows, scanToken)
-	return t, failed("create a token", err)
+func (db *DB) CreateToken(ctx context.Context, e Entry, name string, role Role, hash []byte, expires time.Time) (t Token, err error) {
+	err = db.audited(ctx, "create a token", &e, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `INSERT INTO api_tokens (name, role, hash, expires_at, created_by) VALUES ($1, $2, $3, $4, $5)
+			RETURNING `+tokenColumns, name, role, hash, orNull(expires), printable(string(e.Actor.Kind)+":"+e.Actor.Name, 255))
+		if err != nil {
+			return err
+		}
+		t, err = pgx.CollectExactlyOneRow(rows, scanToken)
+		e.Target = strconv.FormatInt(t.ID, 10)
+		return err
+	})
+	return t, err
 }
 
 // TokenByHash returns the token with this hash and notes its use. One that does
@@ -80,7 +86,19 @@ func (db *DB) Tokens(ctx context.Context) ([]Token, error) {
 	return tokens, failed("list tokens", err)
 }
 
+// Token returns one token, or NotFound.
+func (db *DB) Token(ctx context.Context, id int64) (Token, error) {
+	rows, err := db.pool.Query(ctx, `SELECT `+tokenColumns+` FROM api_tokens WHERE id = $1`, id)
+	if err != nil {
+		return Token{}, failed("read a token", err)
+	}
+	t, err := pgx.CollectExactlyOneRow(rows, scanToken)
+	return t, failed("read a token", err)
+}
+
 // DeleteToken removes a token, or answers NotFound.
-func (db *DB) DeleteToken(ctx context.Context, id int64) error {
-	return db.change(ctx, "delete a token", `DELETE FROM api_tokens WHERE id = $1`, id)
+func (db *DB) DeleteToken(ctx context.Context, e Entry, id int64) error {
+	return db.audited(ctx, "delete a token", &e, func(tx pgx.Tx) error {
+		return mustChange(ctx, tx, "delete a token", `DELETE FROM api_tokens WHERE id = $1`, id)
+	})
 }

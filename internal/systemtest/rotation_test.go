@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sign"
@@ -21,7 +22,7 @@ import (
 func (s *system) enrolAll(n int) {
 	t := s.t
 	t.Helper()
-	token, _, err := s.registry.CreateEnrolmentToken(t.Context(), postgres.EnrolmentToken{Name: "system", MaxUses: n}, time.Hour)
+	token, _, err := s.registry.CreateEnrolmentToken(t.Context(), fleet.Console("test"), postgres.EnrolmentToken{Name: "system", MaxUses: n}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func (s *system) activeKey(i int) string {
 
 func (s *system) rotate(i int) string {
 	s.t.Helper()
-	id, err := s.registry.Rotate(s.t.Context(), s.row(i).ID, s.agents[i])
+	id, err := s.registry.Rotate(s.t.Context(), fleet.Console("test"), s.row(i).ID, s.agents[i])
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func TestP18RotationUnderKills(t *testing.T) {
 
 	// Revoked, it is of no use after five seconds, to the agent or to a thief.
 	before := s.credential(victim)
-	if err := s.db.RevokeKey(t.Context(), s.row(victim).ID, before.Key.ID); err != nil {
+	if err := s.db.RevokeKey(t.Context(), fleet.Console("test"), s.row(victim).ID, before.Key.ID); err != nil {
 		t.Fatal(err)
 	}
 	<-time.NewTimer(5 * time.Second).C

@@ -313,7 +313,7 @@ func TestCAPin(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)
 			k := &keyMaster{good: map[string]sign.Key{r.cred.Key.ID: r.cred.Key}}
-			r.cfg = func(c *uplink.Config) { c.CAFile, c.CAPin, c.ServerName = "", uplink.Pin(ca), tt.server }
+			r.cfg = func(c *uplink.Config) { c.CAFile, c.CAPin, c.ServerName = "", sign.Pin(ca), tt.server }
 			r.run(r.serveKeys(k, tt.certs))
 			r.wait("nothing has come of it", func() bool {
 				s := r.up.Status()
@@ -322,7 +322,7 @@ func TestCAPin(t *testing.T) {
 		})
 	}
 	bad := uplink.DefaultConfig()
-	for _, pin := range []string{"sha256:", "abc", "sha256:zz", uplink.Pin(ca)[:70], strings.TrimPrefix(uplink.Pin(ca), "sha256:")} {
+	for _, pin := range []string{"sha256:", "abc", "sha256:zz", sign.Pin(ca)[:70], strings.TrimPrefix(sign.Pin(ca), "sha256:")} {
 		bad.CAPin = pin
 		if sentinel.CodeOf(bad.Validate()) != sentinel.Invalid {
 			t.Errorf("pin %q is taken", pin)

@@ -28,6 +28,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/backoff"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sentinelpb"
+	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 	"github.com/sentinelgo/sentinel/internal/wal"
 )
@@ -39,7 +40,7 @@ type Config struct {
 	// CAFile holds the authorities that may vouch for the gateway, in PEM; empty
 	// means those of the system.
 	CAFile string `yaml:"ca_file"`
-	// CAPin names the authority by its public key instead, see Pin: the gateway must
+	// CAPin names the authority by its public key instead, see sign.Pin: the gateway must
 	// send its certificate along.
 	CAPin string `yaml:"ca_pin"`
 	// EnrolmentTokenFile holds the token that buys an identity for an agent that has
@@ -70,7 +71,7 @@ func (c Config) Validate() error {
 	case c.CAFile != "" && c.CAPin != "":
 		return sentinel.Errorf(sentinel.Invalid, "ca_pin: ca_file and ca_pin exclude each other")
 	case c.CAPin != "":
-		return checkPin(c.CAPin)
+		return sign.CheckPin(c.CAPin)
 	}
 	return nil
 }

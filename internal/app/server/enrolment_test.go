@@ -45,7 +45,7 @@ func TestP19AThousandAgentsFromOneToken(t *testing.T) {
 	vault, err := sign.LoadVault(master)
 	must(t, err)
 	registry := fleet.NewRegistry(db, vault)
-	token, _, err := registry.CreateEnrolmentToken(t.Context(), postgres.EnrolmentToken{Name: "fleet", MaxUses: agents}, time.Hour)
+	token, _, err := registry.CreateEnrolmentToken(t.Context(), fleet.Console("test"), postgres.EnrolmentToken{Name: "fleet", MaxUses: agents}, time.Hour)
 	must(t, err)
 	tokenFile := filepath.Join(dir, "token")
 	must(t, os.WriteFile(tokenFile, []byte(token), 0o600))

@@ -21,6 +21,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/ingest"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 	"github.com/sentinelgo/sentinel/internal/webui"
 )
@@ -136,7 +137,8 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	handler := people(api.New(api.Deps{Registry: registry, DB: db, Log: logger.With("part", "api")}), ui)
+	handler := people(api.New(api.Deps{Registry: registry, Identities: registry, People: registry, DB: db, Log: logger.With("part", "api"),
+		CAPin: privateAuthority(tlsConfig)}), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -158,6 +160,17 @@ func people(rest, ui http.Handler) http.Handler {
 	}
 	mux.Handle("/", ui)
 	return mux
+}
+
+// privateAuthority returns the pin of the authority that the chain ends with, where
+// the server sends it along, or nothing.
+func privateAuthority(t *tls.Config) string {
+	chain := t.Certificates[0].Certificate
+	last, err := x509.ParseCertificate(chain[len(chain)-1])
+	if err != nil || len(chain) < 2 || last.CheckSignatureFrom(last) != nil {
+		return ""
+	}
+	return sign.Pin(last)
 }
 
 func serveAPI(ctx context.Context, lis net.Listener, t *tls.Config, h http.Handler) error {

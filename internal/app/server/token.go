@@ -34,3 +34,24 @@ func Reseal(ctx context.Context, cfg Config, progress func(done int)) (int, erro
 	defer db.Close()
 	return fleet.NewRegistry(db, vault).Reseal(ctx, progress)
 }
+
+// CreateUser makes a user straight in the database.
+func CreateUser(ctx context.Context, cfg Config, name, role, password string) error {
+	db, err := cfg.Database.Open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = fleet.NewRegistry(db, nil).CreateUser(ctx, fleet.Console("user.create"), name, password, postgres.Role(role))
+	return err
+}
+
+// CreateSetupToken makes what the first user redeems.
+func CreateSetupToken(ctx context.Context, cfg Config) (string, error) {
+	db, err := cfg.Database.Open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	return fleet.NewRegistry(db, nil).CreateSetupToken(ctx)
+}
