@@ -69,13 +69,13 @@ func TestAgentsAndKeys(t *testing.T) {
 
 	second := postgres.NewKey{KeyID: "k2", Secret: []byte("two"), MasterKeyID: "m1", State: postgres.KeyPending}
 	for _, offered := range []postgres.NewKey{second, {KeyID: "k3", Secret: []byte("three"), MasterKeyID: "m1"}} {
-		got, err := db.RequestKey(ctx, postgres.Entry{Action: "test"}, created.ID, offered)
+		got, err := db.RequestKey(ctx, postgres.Entry{Actor: postgres.Actor{Kind: postgres.ActorConsole}, Action: "test"}, created.ID, offered)
 		must(t, err)
 		if got.KeyID != "k2" { // one at a time: the one that waits is returned
 			t.Errorf("pending key %+v", got)
 		}
 	}
-	_, err = db.RequestKey(ctx, postgres.Entry{Action: "test"}, 1<<40, second)
+	_, err = db.RequestKey(ctx, postgres.Entry{Actor: postgres.Actor{Kind: postgres.ActorConsole}, Action: "test"}, 1<<40, second)
 	wantCode(t, err, sentinel.NotFound)
 	grace := time.Now().Add(time.Hour).Truncate(time.Millisecond)
 	for range 2 { // idempotent
@@ -88,8 +88,8 @@ func TestAgentsAndKeys(t *testing.T) {
 		t.Errorf("keys %+v", keys)
 	}
 	wantCode(t, db.ActivateKey(ctx, created.ID, "k1", grace), sentinel.NotFound)
-	must(t, db.RevokeKey(ctx, postgres.Entry{Action: "test"}, created.ID, "k1"))
-	wantCode(t, db.RevokeKey(ctx, postgres.Entry{Action: "test"}, created.ID, "k9"), sentinel.NotFound)
+	must(t, db.RevokeKey(ctx, postgres.Entry{Actor: postgres.Actor{Kind: postgres.ActorConsole}, Action: "test"}, created.ID, "k1"))
+	wantCode(t, db.RevokeKey(ctx, postgres.Entry{Actor: postgres.Actor{Kind: postgres.ActorConsole}, Action: "test"}, created.ID, "k9"), sentinel.NotFound)
 }
 
 // console is who changes things in these tests.
