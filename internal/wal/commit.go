@@ -94,7 +94,7 @@ func (l *Log) attempt(group []*request) (int64, error) {
 		}
 	}
 	w := l.active
-	w.begin()
+	w.begin(bytesOf(left))
 	if w.fresh && len(l.pendingSeals) > 0 {
 		w.stage(frame{kind: kindSeals, millis: l.now().UnixMilli(), payload: encodeSeals(l.pendingSeals)})
 	}
@@ -211,7 +211,7 @@ func (l *Log) openGeneration() error {
 	l.ordinal++
 	g := &generation{ordinal: l.ordinal, epoch: sentinel.NewEpoch(), own: true, modified: l.now()}
 	g.dir = l.path(genName(g.ordinal, g.epoch))
-	w, err := openWriter(l.disk, g, l.cfg.SegmentBytes)
+	w, err := openWriter(l.disk, g, l.cfg.SegmentBytes, l.staging)
 	if err != nil {
 		_ = l.disk.removeAll(g.dir) // nothing can be in it
 		return err
@@ -233,7 +233,7 @@ func (l *Log) seal() {
 	if w == nil {
 		return
 	}
-	l.active = nil
+	l.active, l.staging = nil, w.staged.buf
 	_ = w.close() // what it has acknowledged is on disk
 	g := w.g
 	l.mu.Lock()
@@ -271,6 +271,14 @@ func unanswered(group []*request) []*request {
 func recordsOf(group []*request) (n uint64) {
 	for _, r := range group {
 		n += uint64(len(r.entries))
+	}
+	return n
+}
+
+// bytesOf returns what the group's records take as frames.
+func bytesOf(group []*request) (n int) {
+	for _, r := range group {
+		n += r.bytes + len(r.entries)*headerBytes
 	}
 	return n
 }

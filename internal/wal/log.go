@@ -59,6 +59,7 @@ type Log struct {
 	// mu, and never while a reader's own lock is held.
 	commitMu     sync.Mutex
 	active       *writer // nil before the first append and after a seal
+	staging      []byte  // the last writer's buffer, for the next one
 	ordinal      uint64  // the highest one in use
 	pendingSeals []seal  // ends that no durable frame names yet
 	brake        brake

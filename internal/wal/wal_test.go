@@ -173,8 +173,8 @@ func abandon(l *Log) {
 	for _, g := range gens {
 		l.closeReaders(g)
 	}
-	if l.active != nil && l.active.log != nil {
-		l.active.log.Close()
+	if l.active != nil && l.active.file != nil {
+		l.active.file.Close()
 	}
 	l.lock.Close()
 }
