@@ -43,6 +43,7 @@ func (l *Log) commitWithin(group []*request) error {
 			if _, err := l.dropOldest(sentinel.LossBytes); err != nil {
 				return sentinel.Errorf(sentinel.ResourceExhausted, "the log is full and nothing can be dropped: %w", err)
 			}
+		case noSpace(err) && l.emptyTrash(): // that costs nobody anything
 		case noSpace(err) && l.cfg.OnFull == DropNewest:
 			left := recordsOf(unanswered(group))
 			l.mu.Lock()
@@ -244,9 +245,10 @@ func (l *Log) seal() {
 	switch {
 	case g.acked == 0: // what it said about others is still pending
 		l.closeReaders(g)
-		err := l.discard(g)
+		trash, err := l.discard(g)
 		l.forget(g)
 		if err == nil {
+			l.removeTrash(trash) // now: the disk may be full
 			return
 		}
 	case settled && l.free(g) == nil:

@@ -76,6 +76,7 @@ func (l *Log) dropOldest(reason sentinel.LossReason) (int64, error) {
 		}
 		var n int64
 		if n, err = l.drop(g, reason); err == nil {
+			l.emptyTrash()
 			return n, nil
 		}
 	}
