@@ -45,11 +45,12 @@ func (l *Log) commitWithin(group []*request) error {
 			}
 		case noSpace(err) && l.emptyTrash(): // that costs nobody anything
 		case noSpace(err) && l.cfg.OnFull == DropNewest:
-			left := recordsOf(unanswered(group))
+			left := unanswered(group)
 			l.mu.Lock()
-			l.stats.Refused[sentinel.LossDiskFull] += left
+			l.stats.Refused[sentinel.LossDiskFull] += recordsOf(left)
 			l.mu.Unlock()
-			return sentinel.Errorf(sentinel.ResourceExhausted, "the file system is full: %w", err)
+			answerAll(left, sentinel.Errorf(sentinel.ResourceExhausted, "the file system is full: %w", err))
+			return nil
 		case noSpace(err):
 			// What is freed may be eaten by somebody else at once. So no more is
 			// dropped than ought to help, and then not again for a while.

@@ -27,9 +27,13 @@ func (d disk) do(op, path string, run func() error) error {
 	return d.hook(op, path, run)
 }
 
-// mkdirAll makes dir and what is missing above it, and each new name durable.
+// mkdirAll makes dir and what is missing above it, and each new name durable. That
+// of a folder which is there already may not be: who made it may have been killed
+// before the fsync. So it gets another one, but is not refused for a parent that
+// cannot be opened.
 func (d disk) mkdirAll(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
+		_ = d.syncDir(filepath.Dir(dir))
 		return nil
 	}
 	parent := filepath.Dir(dir)

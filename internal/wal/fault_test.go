@@ -426,6 +426,14 @@ func TestP1PowerLoss(t *testing.T) {
 		return err
 	}
 	cfg := small()
+	missing := filepath.Join(filepath.Dir(dir), "above", "log")
+	mustOpenWith(t, missing, cfg, options{hook: hook})
+	if !names[filepath.Dir(dir)]["above"] || !names[filepath.Dir(missing)]["log"] {
+		t.Fatal("the names of folders that were missing are not durable")
+	}
+	if err := os.Mkdir(dir, 0o750); err != nil { // by a process that was killed then
+		t.Fatal(err)
+	}
 	l := mustOpenWith(t, dir, cfg, options{hook: hook})
 	if !names[filepath.Dir(dir)]["log"] {
 		t.Fatal("the log folder's own name is not durable")
