@@ -31,7 +31,7 @@ func TestP1KillNine(t *testing.T) {
 	} else if testing.Short() {
 		kills = 10
 	}
-	dir := t.TempDir()
+	dir := memDir(t)                // a kill leaves what was written, synced or not
 	acked := map[Position]int{}     // what the writers were told, and is not settled
 	contents := map[Position]int{}  // what was ever read
 	names := map[int]Position{}     // the same, the other way round

@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
 		os.Exit(writerChild(dir))
 	}
+	if dir := os.Getenv(openerEnv); dir != "" {
+		os.Exit(openerChild(dir))
+	}
 	goleak.VerifyTestMain(m)
 }
 
