@@ -363,7 +363,11 @@ func (c *conversation) send(b *batch) error {
 
 func (c *conversation) heartbeat() error {
 	stats := c.u.deps.Log.Stats()
-	m := &sentinelpb.Heartbeat{Positions: c.u.positions(), UnixMs: time.Now().UnixMilli(), LogBytes: uint64(stats.Bytes), UnloggedCycles: stats.Failed}
+	unlogged := stats.Failed
+	for _, n := range stats.Refused {
+		unlogged += n
+	}
+	m := &sentinelpb.Heartbeat{Positions: c.u.positions(), UnixMs: time.Now().UnixMilli(), LogBytes: uint64(stats.Bytes), UnloggedCycles: unlogged}
 	return c.stream.Send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Heartbeat{Heartbeat: m}})
 }
 

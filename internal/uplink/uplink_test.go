@@ -42,6 +42,7 @@ type gateway struct {
 	answer  func(*sentinelpb.Batch) []*sentinelpb.ConnectResponse // nil: OK and settled
 
 	mu       sync.Mutex
+	beat     *sentinelpb.Heartbeat // the last one
 	got      []*sentinelpb.Batch
 	layouts  int
 	sessions int
@@ -78,6 +79,11 @@ func (g *gateway) Connect(s grpc.BidiStreamingServer[sentinelpb.ConnectRequest, 
 		if m.GetLayout() != nil {
 			g.mu.Lock()
 			g.layouts++
+			g.mu.Unlock()
+		}
+		if m.GetHeartbeat() != nil {
+			g.mu.Lock()
+			g.beat = m.GetHeartbeat()
 			g.mu.Unlock()
 		}
 		b := m.GetBatch()
@@ -628,6 +634,31 @@ func TestP30TheServiceTimeIsKnownInASession(t *testing.T) {
 	if off := at.Sub(time.Now().Add(r.gateway.ahead)); !known || off.Abs() > time.Minute {
 		t.Errorf("known %v, and %s from the service's clock", known, off)
 	}
+}
+
+// Cycles that drop_newest refused never had a number: the service learns of them by
+// their count alone.
+func TestHeartbeatsCountWhatWasRefused(t *testing.T) {
+	r := newRig(t)
+	cfg := wal.DefaultConfig()
+	cfg.SegmentBytes, cfg.GenerationBytes, cfg.MaxBytes, cfg.OnFull = 1<<10, 4<<10, 8<<10, wal.DropNewest
+	var err error
+	if r.log, err = wal.Open(filepath.Join(r.dir, "full"), cfg, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.log.Close() })
+	refused := uint64(0)
+	for refused < 7 {
+		if _, err := r.log.Append(wal.Entry{Kind: wal.KindCycle, Time: time.Now(), Data: make([]byte, 500)}, nil); err != nil {
+			refused++
+		}
+	}
+	r.run(r.serve(r.certs))
+	r.wait("no heartbeat counts them", func() bool {
+		r.gateway.mu.Lock()
+		defer r.gateway.mu.Unlock()
+		return r.gateway.beat.GetUnloggedCycles() == refused
+	})
 }
 
 func TestDeadLettersAreBounded(t *testing.T) {

@@ -1,9 +1,11 @@
 package wal
 
 import (
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
@@ -110,6 +112,48 @@ func TestP4FreedFilesGoFirstOnAFullDisk(t *testing.T) {
 		}
 		if l.find(kept.Epoch) == nil {
 			t.Fatalf("%s: what was needed is gone", policy)
+		}
+	}
+}
+
+// A reader finds damage in a generation while that is being dropped: one of the
+// two declares it, whoever comes first.
+func TestP5DamageFoundDuringADropIsDeclaredOnce(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		var l *Log
+		var g *generation
+		found := make(chan struct{})
+		hook := func(op, path string, run func() error) error {
+			if op == "rename" && g != nil && path == g.dir && !after {
+				go func() {
+					defer close(found)
+					l.declareDamage(g, sentinel.SeqRange{First: 2, Last: 3})
+				}()
+				for l.Stats().Dropped[sentinel.LossDamaged] == 0 {
+					runtime.Gosched()
+				}
+			}
+			return run()
+		}
+		c := &clock{time.Now()}
+		l = mustOpenWith(t, memDir(t), small(), options{now: c.now, hook: hook})
+		for n := range 5 {
+			mustAppend(t, l, entry(n, 20))
+		}
+		l.Rotate()
+		g = l.gens[0]
+		c.t = c.t.Add(small().MaxAge + time.Hour)
+		mustAppend(t, l, entry(5, 20)) // drops by age
+		if after {
+			l.declareDamage(g, sentinel.SeqRange{First: 2, Last: 3})
+		} else {
+			<-found
+		}
+		mustAppend(t, l, entry(6, 20))
+		got := declared(t, everything(t, l)) // which fails where one is declared twice
+		st := l.Stats()
+		if len(got) != 5 || st.Dropped[sentinel.LossAge]+st.Dropped[sentinel.LossDamaged] != 5 || st.Undeclared != 0 {
+			t.Fatalf("after %v: declared %v, %+v", after, got, st)
 		}
 	}
 }
