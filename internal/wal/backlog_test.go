@@ -52,7 +52,6 @@ func TestBigBacklog(t *testing.T) {
 	cfg := fillBacklog(t, dir, total)
 	ops := map[string]int{}
 	hook := func(op, _ string, run func() error) error { ops[op]++; return run() }
-	before := heap()
 	l := mustOpenWith(t, dir, cfg, options{hook: hook})
 	gens := l.Generations()
 	if int64(len(gens)) < total/cfg.GenerationBytes-1 || l.Stats().Bytes < total {
@@ -60,7 +59,7 @@ func TestBigBacklog(t *testing.T) {
 	}
 	clear(ops) // Stats has read one record
 	l.Close()
-	before = heap()
+	before := heap()
 	l = mustOpenWith(t, dir, cfg, options{hook: hook})
 	if n := len(gens); ops["open"]+ops["read"] > 0 || ops["list"] != n+1 || ops["load"] != n {
 		t.Errorf("a start with %d generations takes %v", n, ops)

@@ -189,7 +189,7 @@ func (d disk) createSegment(dir string, first uint64, plain bool) (s segment, er
 		return err
 	})
 	if err != nil && s != nil {
-		s.Close()
+		_ = s.Close() // nothing is in it
 		s = nil
 	}
 	return s, err

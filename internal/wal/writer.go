@@ -239,7 +239,7 @@ func (w *writer) close() error {
 	if err != nil {
 		// The library leaves the file open where its last fsync fails. The kernel
 		// reports such an error once, so the second call gets to the closing.
-		file.Close()
+		_ = file.Close()
 	}
 	return err
 }
