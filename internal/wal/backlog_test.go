@@ -44,9 +44,9 @@ func heap() int64 {
 // A start lists folders and reads sidecars, and no record, and what it keeps in
 // memory is little for each generation. Reading it all takes no more.
 func TestBigBacklog(t *testing.T) {
-	total := int64(256 << 20)
+	total := int64(128 << 20)
 	if testing.Short() {
-		total = 64 << 20
+		total = 32 << 20
 	}
 	dir := memDir(t)
 	cfg := fillBacklog(t, dir, total)

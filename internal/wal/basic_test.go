@@ -98,13 +98,13 @@ func TestExtentsMatchFiles(t *testing.T) {
 func TestTheLibraryReadsEveryFile(t *testing.T) {
 	dir := t.TempDir()
 	cfg := small()
-	cfg.GenerationBytes = 512 << 10
+	cfg.GenerationBytes, cfg.MaxBytes = 2<<20, 8<<20
 	l := mustOpen(t, dir, cfg)
 	plain := map[bool]int{}
 	for n := range 300 {
 		size := 20 // five in each file of the library's, and then some that are large
 		if n/10%3 == 2 {
-			size = 3000
+			size = 7000
 		}
 		mustAppend(t, l, entry(n, size))
 		_, is := l.active.file.(plainFile)

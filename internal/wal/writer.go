@@ -38,7 +38,7 @@ type writer struct {
 
 const (
 	largeGroups = 8  // in one of the library's files: what is larger goes past it
-	plainFiles  = 16 // of the library's are as long as one written past it
+	plainFiles  = 64 // of the library's are as long as one written past it
 )
 
 // segment is a file that is being written.
