@@ -53,8 +53,11 @@ type span struct {
 
 type cursor struct {
 	span
-	r *wal.Reader
+	r     *wal.Reader
+	tries int // to get r
 }
+
+const openTries = 5 // then a generation of the backlog is left to the next session
 
 // newLanes splits the log at this moment into backlog and live.
 func newLanes(log *wal.Log, limits sentinel.Limits) *lanes {
@@ -93,6 +96,7 @@ func (c *cursor) close() {
 // for now.
 func (l *lanes) next(c *cursor) (wal.Record, error) {
 	if c.r == nil {
+		c.tries++
 		r, err := l.log.Reader(c.epoch, c.from)
 		if err != nil {
 			return wal.Record{}, err
@@ -220,7 +224,8 @@ func (l *lanes) nextOld() (*wal.Record, error) {
 		if err == nil {
 			return &rec, nil
 		}
-		if !errors.Is(err, io.EOF) && sentinel.CodeOf(err) != sentinel.NotFound {
+		given := l.backlog.r == nil && l.backlog.tries >= openTries
+		if !errors.Is(err, io.EOF) && sentinel.CodeOf(err) != sentinel.NotFound && !given {
 			return nil, err
 		}
 		l.backlog.close()

@@ -43,10 +43,12 @@ func (c *conversation) takeReceipt(r *sentinelpb.Receipt) error {
 		return nil // answered before
 	}
 	delete(c.waiting, key)
+	l := c.lane(b)
+	l.waiting--
 	c.u.metrics.receipt(r.GetCode()).Inc()
 	switch r.GetCode() {
 	case sentinelpb.Code_CODE_OK, sentinelpb.Code_CODE_DUPLICATE:
-		c.pace.Reset()
+		l.pace.Reset()
 		c.accepted(b)
 		return nil
 	case sentinelpb.Code_CODE_INVALID_ARGUMENT:
@@ -58,21 +60,15 @@ func (c *conversation) takeReceipt(r *sentinelpb.Receipt) error {
 	case sentinelpb.Code_CODE_LAYOUT_UNKNOWN:
 		if c.layouts[b.layout] {
 			delete(c.layouts, b.layout)
-			c.pause(time.Second)
+			l.pause(time.Second)
 		}
-		c.again = append(c.again, b)
+		l.again = append(l.again, b)
 		return nil
 	default:
-		c.again = append(c.again, b)
-		c.pause(time.Duration(r.GetRetryAfterMs()) * time.Millisecond)
+		l.again = append(l.again, b)
+		l.pause(time.Duration(r.GetRetryAfterMs()) * time.Millisecond)
 		return nil
 	}
-}
-
-// pause holds everything back for a jittered while, at least floor.
-func (c *conversation) pause(floor time.Duration) {
-	c.pace.Floor = min(floor, c.pace.Max)
-	c.paused = time.Now().Add(c.pace.Next())
 }
 
 // accepted notes that the broker has the batch and a mark is to come.

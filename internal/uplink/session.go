@@ -21,6 +21,7 @@ const (
 	handshakeTimeout = 15 * time.Second
 	maxPositions     = 256 // epochs that one message names
 	maxHeartbeat     = 5 * time.Minute
+	readAgain        = 200 * time.Millisecond // after the log could not be read
 )
 
 // goodbyeError is a session's end as the server explained it.
@@ -49,10 +50,9 @@ type conversation struct {
 	window  int                          // batches that may be without a receipt
 	credits int                          // batches of the backlog that may be sent
 	waiting map[name]*batch              // sent, without a receipt
-	again   []*batch                     // to be sent again, before anything else
 	layouts map[sentinel.LayoutHash]bool // made known in this session
-	paused  time.Time                    // nothing is sent before this
-	pace    retry.Backoff                // of the pauses
+	fresh   lane
+	old     lane
 
 	outstanding map[sentinel.Epoch]uint64 // highest accepted number that is not settled
 	moved       time.Time                 // of the last mark that settled something, or of nothing outstanding
@@ -61,6 +61,42 @@ type conversation struct {
 type name struct {
 	epoch sentinel.Epoch
 	seq   uint64
+}
+
+// lane is what a conversation knows of the live lane, or of the backlog. Each has
+// its own pauses: fresh data does not wait for a backlog that was refused.
+type lane struct {
+	waiting int       // sent, without a receipt
+	again   []*batch  // to be sent again, before what comes next
+	paused  time.Time // nothing is sent before this
+	pace    retry.Backoff
+}
+
+func newLane() lane { return lane{pace: retry.Backoff{Base: time.Second, Max: time.Minute}} }
+
+// pause holds the lane back for a jittered while, at least floor.
+func (l *lane) pause(floor time.Duration) {
+	l.pace.Floor = min(floor, l.pace.Max)
+	l.paused = time.Now().Add(l.pace.Next())
+}
+
+func (l *lane) open() bool { return !time.Now().Before(l.paused) }
+
+// repeat returns the next batch that is to be sent again, or nil.
+func (l *lane) repeat() *batch {
+	if len(l.again) == 0 {
+		return nil
+	}
+	b := l.again[0]
+	l.again = l.again[1:]
+	return b
+}
+
+func (c *conversation) lane(b *batch) *lane {
+	if b.lane == sentinelpb.Lane_LANE_BACKLOG {
+		return &c.old
+	}
+	return &c.fresh
 }
 
 // session opens one session and serves it until it ends. It returns why it ended.
@@ -103,7 +139,7 @@ func (u *Uplink) session(ctx context.Context, conn *grpc.ClientConn, wait *retry
 		window:  max(1, min(int(welcome.GetMaxUnacknowledged()), 256)),
 		credits: int(welcome.GetBacklogCredits()),
 		waiting: map[name]*batch{}, layouts: map[sentinel.LayoutHash]bool{},
-		pace:        retry.Backoff{Base: time.Second, Max: time.Minute},
+		fresh: newLane(), old: newLane(),
 		outstanding: map[sentinel.Epoch]uint64{}, moved: time.Now(),
 	}
 	defer c.lanes.close()
@@ -219,7 +255,7 @@ func (c *conversation) loop(ctx context.Context, received <-chan *sentinelpb.Con
 		if err := c.fill(); err != nil {
 			return err
 		}
-		if wait := time.Until(c.paused); wait > 0 {
+		if wait := c.wait(); wait > 0 {
 			resume.Reset(wait)
 		}
 		select {
@@ -244,10 +280,10 @@ func (c *conversation) loop(ctx context.Context, received <-chan *sentinelpb.Con
 	}
 }
 
-// fill sends what may be sent now: what has to go again, then fresh data, then
-// the backlog as far as credits go.
+// fill sends what may be sent now: fresh data, then the backlog as far as credits
+// go. One place in the window is kept for what is fresh.
 func (c *conversation) fill() error {
-	for len(c.waiting) < c.window && time.Now().After(c.paused) {
+	for len(c.waiting) < c.window {
 		b, err := c.next()
 		if err != nil {
 			return fmt.Errorf("read the log: %w", err)
@@ -263,22 +299,47 @@ func (c *conversation) fill() error {
 }
 
 func (c *conversation) next() (*batch, error) {
-	if len(c.again) > 0 {
-		b := c.again[0]
-		c.again = c.again[1:]
-		return b, nil
+	if c.fresh.open() {
+		if b := c.fresh.repeat(); b != nil {
+			return b, nil
+		}
+		b, err := c.lanes.nextLive()
+		if b != nil || c.unreadable(&c.fresh, err) != nil {
+			return b, err
+		}
 	}
-	if b, err := c.lanes.nextLive(); b != nil || err != nil {
-		return b, err
-	}
-	if c.credits == 0 {
+	if !c.old.open() || c.old.waiting >= max(1, c.window-1) {
 		return nil, nil
+	}
+	if b := c.old.repeat(); b != nil || c.credits == 0 {
+		return b, nil
 	}
 	b, err := c.lanes.nextBacklog()
 	if b != nil {
 		c.credits--
 	}
-	return b, err
+	return b, c.unreadable(&c.old, err)
+}
+
+// wait returns how long it is until a lane's pause is over, 0 where none pauses.
+func (c *conversation) wait() time.Duration {
+	a, b := max(0, time.Until(c.fresh.paused)), max(0, time.Until(c.old.paused))
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// unreadable holds a lane back for a moment where the disk cannot be read: the
+// log gives a place up after a few tries of one reader, and a new session would
+// start with the first try again. Other errors it returns.
+func (c *conversation) unreadable(l *lane, err error) error {
+	if sentinel.CodeOf(err) != sentinel.Unavailable {
+		return err
+	}
+	c.u.deps.Logger.Warn("the log cannot be read just now", "error", err)
+	l.paused = time.Now().Add(readAgain)
+	return nil
 }
 
 // send signs the batch with the key of this moment and sends it, after the
@@ -301,6 +362,7 @@ func (c *conversation) send(b *batch) error {
 	}
 	c.u.self.Key.Batch(e)
 	c.waiting[name{b.epoch, b.seq}] = b
+	c.lane(b).waiting++
 	c.u.metrics.sent.Inc()
 	c.u.metrics.sentBytes.Add(len(b.payload))
 	c.u.metrics.envelopes.Add(proto.Size(e))
@@ -309,7 +371,11 @@ func (c *conversation) send(b *batch) error {
 
 func (c *conversation) heartbeat() error {
 	stats := c.u.deps.Log.Stats()
-	m := &sentinelpb.Heartbeat{Positions: c.u.positions(), UnixMs: time.Now().UnixMilli(), LogBytes: uint64(stats.Bytes), UnloggedCycles: stats.Failed}
+	unlogged := stats.Failed
+	for _, n := range stats.Refused {
+		unlogged += n
+	}
+	m := &sentinelpb.Heartbeat{Positions: c.u.positions(), UnixMs: time.Now().UnixMilli(), LogBytes: uint64(stats.Bytes), UnloggedCycles: unlogged}
 	return c.stream.Send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Heartbeat{Heartbeat: m}})
 }
 

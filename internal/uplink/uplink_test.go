@@ -42,6 +42,7 @@ type gateway struct {
 	answer  func(*sentinelpb.Batch) []*sentinelpb.ConnectResponse // nil: OK and settled
 
 	mu       sync.Mutex
+	beat     *sentinelpb.Heartbeat // the last one
 	got      []*sentinelpb.Batch
 	layouts  int
 	sessions int
@@ -78,6 +79,11 @@ func (g *gateway) Connect(s grpc.BidiStreamingServer[sentinelpb.ConnectRequest, 
 		if m.GetLayout() != nil {
 			g.mu.Lock()
 			g.layouts++
+			g.mu.Unlock()
+		}
+		if m.GetHeartbeat() != nil {
+			g.mu.Lock()
+			g.beat = m.GetHeartbeat()
 			g.mu.Unlock()
 		}
 		b := m.GetBatch()
@@ -319,6 +325,126 @@ func TestTheBacklogIsGroupedAndKeepsItsCredits(t *testing.T) {
 	}
 }
 
+func credit() *sentinelpb.ConnectResponse {
+	return &sentinelpb.ConnectResponse{Message: &sentinelpb.ConnectResponse_Credit{Credit: &sentinelpb.Credit{Batches: 1}}}
+}
+
+// A large backlog drains as the gateway grants credits. Whenever a fresh record is
+// appended, it arrives behind no more of the backlog than was on its way already:
+// the window less the place that is kept for it.
+func TestFreshDataOvertakesTheBacklog(t *testing.T) {
+	r := newRig(t)
+	r.append(30 * 64)
+	appended := map[uint64]int{} // fresh record → backlog batches before it was appended
+	drained, fresh := 0, 0
+	late := 0
+	r.gateway.answer = func(b *sentinelpb.Batch) []*sentinelpb.ConnectResponse {
+		if b.GetLane() == sentinelpb.Lane_LANE_LIVE {
+			fresh++
+			late = max(late, drained-appended[b.GetEnvelope().GetSeq()])
+			return nil
+		}
+		drained++
+		if drained%3 == 1 {
+			appended[r.append(1).Seq] = drained
+		}
+		return []*sentinelpb.ConnectResponse{receipt(b, sentinelpb.Code_CODE_OK), credit()}
+	}
+	r.run(r.serve(r.certs))
+	r.wait("the backlog does not drain", func() bool {
+		r.gateway.mu.Lock()
+		defer r.gateway.mu.Unlock()
+		return drained == 30 && fresh == 10
+	})
+	if late > 2 { // a window of 4: one kept free, and the one whose receipt is due
+		t.Errorf("a fresh record came behind %d batches of the backlog", late)
+	}
+}
+
+// A backlog that the service refuses for a minute holds nothing else back.
+func TestARefusedBacklogDoesNotHoldFreshData(t *testing.T) {
+	r := newRig(t)
+	r.append(200)
+	r.gateway.answer = func(b *sentinelpb.Batch) []*sentinelpb.ConnectResponse {
+		if b.GetLane() == sentinelpb.Lane_LANE_LIVE {
+			return settleAll(b)
+		}
+		no := receipt(b, sentinelpb.Code_CODE_RESOURCE_EXHAUSTED)
+		no.GetReceipt().RetryAfterMs = 60_000
+		return []*sentinelpb.ConnectResponse{no}
+	}
+	r.run(r.serve(r.certs))
+	r.wait("the backlog is not tried", func() bool { return len(r.gateway.batches()) > 0 })
+	for range 3 {
+		before := len(r.gateway.batches())
+		r.append(1)
+		r.wait("fresh data waits for the backlog", func() bool {
+			got := r.gateway.batches()
+			return len(got) > before && got[len(got)-1].GetLane() == sentinelpb.Lane_LANE_LIVE
+		})
+	}
+}
+
+// A place that the disk cannot read is given up by one reader after a few tries.
+// So it must not end the session, which would start with the first try again, for
+// ever; what lies behind it is sent, what is lost is declared.
+func TestP2AnUnreadablePlaceIsPassed(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		r := newRig(t)
+		lost := r.append(3)
+		if err := r.log.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+		next := r.append(3)
+		if err := r.log.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+		gens, err := filepath.Glob(filepath.Join(r.dir, "wal", "gen-*"))
+		if err != nil || len(gens) != 2 {
+			t.Fatal(gens, err)
+		}
+		bad := filepath.Join(gens[0], fmt.Sprintf("%020d", 1))
+		if restart { // the folder cannot be listed; in a log that finds it so
+			if err := r.log.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if r.log, err = wal.Open(filepath.Join(r.dir, "wal"), wal.DefaultConfig(), nil); err != nil {
+				t.Fatal(err)
+			}
+			bad = gens[0]
+		}
+		if err := os.RemoveAll(bad); err != nil {
+			t.Fatal(err)
+		}
+		if restart {
+			err = os.WriteFile(bad, nil, 0o600)
+		} else {
+			err = os.Mkdir(bad, 0o700) // it opens, and cannot be read
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[uint64]bool{}
+		declared := false
+		r.gateway.answer = func(b *sentinelpb.Batch) []*sentinelpb.ConnectResponse {
+			seen[b.GetEnvelope().GetEpoch()] = true
+			declared = declared || b.GetEnvelope().GetCodec() == sentinelpb.Codec_CODEC_LOSSES_V1
+			return nil
+		}
+		r.run(r.serve(r.certs))
+		r.wait("what lies behind does not come", func() bool {
+			r.gateway.mu.Lock()
+			defer r.gateway.mu.Unlock()
+			return seen[uint64(next.Epoch)] && (declared || restart)
+		})
+		r.gateway.mu.Lock()
+		if seen[uint64(lost.Epoch)] || r.gateway.sessions != 1 {
+			t.Errorf("%d sessions; of what is lost came %v", r.gateway.sessions, seen[uint64(lost.Epoch)])
+		}
+		r.gateway.mu.Unlock()
+	}
+}
+
 // TestRepliesSayWhatToDo answers the first try at a batch with each code.
 func TestRepliesSayWhatToDo(t *testing.T) {
 	for _, tt := range []struct {
@@ -517,6 +643,31 @@ func TestP30TheServiceTimeIsKnownInASession(t *testing.T) {
 	if off := at.Sub(time.Now().Add(r.gateway.ahead)); !known || off.Abs() > time.Minute {
 		t.Errorf("known %v, and %s from the service's clock", known, off)
 	}
+}
+
+// Cycles that drop_newest refused never had a number: the service learns of them by
+// their count alone.
+func TestHeartbeatsCountWhatWasRefused(t *testing.T) {
+	r := newRig(t)
+	cfg := wal.DefaultConfig()
+	cfg.SegmentBytes, cfg.GenerationBytes, cfg.MaxBytes, cfg.OnFull = 1<<10, 4<<10, 8<<10, wal.DropNewest
+	var err error
+	if r.log, err = wal.Open(filepath.Join(r.dir, "full"), cfg, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.log.Close() })
+	refused := uint64(0)
+	for refused < 7 {
+		if _, err := r.log.Append(wal.Entry{Kind: wal.KindCycle, Time: time.Now(), Data: make([]byte, 500)}, nil); err != nil {
+			refused++
+		}
+	}
+	r.run(r.serve(r.certs))
+	r.wait("no heartbeat counts them", func() bool {
+		r.gateway.mu.Lock()
+		defer r.gateway.mu.Unlock()
+		return r.gateway.beat.GetUnloggedCycles() == refused
+	})
 }
 
 func TestDeadLettersAreBounded(t *testing.T) {

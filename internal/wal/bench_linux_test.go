@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,28 +13,48 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The two benchmarks go together: what the log adds to a write and an fdatasync
-// of the same bytes, single and 128 records at a time.
-var shapes = []struct{ size, group int }{{1 << 10, 1}, {20 << 10, 1}, {1 << 10, 128}, {20 << 10, 128}}
-
+// BenchmarkAppend measures the log against what no log can beat: a write and an
+// fdatasync of the same data at the end of one file. The two take turns, so that
+// a disk whose speed changes meanwhile is the same for both. of-raw is its rate as a part of the raw one: at least 0.85 for single
+// records and 0.7 for groups is what the log promises.
 func BenchmarkAppend(b *testing.B) {
-	for _, s := range shapes {
+	for _, s := range []struct{ size, group int }{{1 << 10, 1}, {20 << 10, 1}, {1 << 10, 128}, {20 << 10, 128}} {
 		b.Run(fmt.Sprintf("%dKiB/group=%d", s.size>>10, s.group), func(b *testing.B) {
-			l := mustOpen(b, b.TempDir(), DefaultConfig())
+			dir := b.TempDir()
+			cfg := DefaultConfig()
+			cfg.MaxBytes = 1 << 40 // the raw file drops nothing either
+			l := mustOpen(b, filepath.Join(dir, "log"), cfg)
 			e := entry(1, s.size)
 			e.Data = e.Data[:s.size]
-			b.SetBytes(int64(s.size))
-			b.ReportAllocs()
-			b.ResetTimer()
 			batch := make([]Entry, s.group)
 			for i := range batch {
 				batch[i] = e
 			}
-			for n := 0; n < b.N; n += s.group {
-				if _, err := l.AppendBatch(batch[:min(s.group, b.N-n)], nil); err != nil {
+			f, err := os.Create(filepath.Join(dir, "raw"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			data := bytes.Repeat(e.Data, s.group)
+			var logged, raw time.Duration
+			for b.Loop() {
+				start := time.Now()
+				if _, err := l.AppendBatch(batch, nil); err != nil {
 					b.Fatal(err)
 				}
+				middle := time.Now()
+				if _, err := f.Write(data); err != nil {
+					b.Fatal(err)
+				}
+				if err := unix.Fdatasync(int(f.Fd())); err != nil {
+					b.Fatal(err)
+				}
+				logged, raw = logged+middle.Sub(start), raw+time.Since(middle)
 			}
+			b.ReportMetric(float64(logged)/float64(b.N*s.group), "ns/record")
+			b.ReportMetric(float64(s.size*s.group*b.N)/1e6/logged.Seconds(), "MB/s")
+			b.ReportMetric(float64(raw)/float64(logged), "of-raw")
+			b.ReportMetric(0, "ns/op") // of both together: it says nothing
 		})
 	}
 }
@@ -54,29 +75,6 @@ func BenchmarkAppendCallers(b *testing.B) {
 		})
 	}
 	group.Wait()
-}
-
-func BenchmarkRawFdatasync(b *testing.B) {
-	for _, s := range shapes {
-		b.Run(fmt.Sprintf("%dKiB/group=%d", s.size>>10, s.group), func(b *testing.B) {
-			f, err := os.Create(filepath.Join(b.TempDir(), "raw"))
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer f.Close()
-			data := make([]byte, s.size*s.group)
-			b.SetBytes(int64(s.size))
-			b.ResetTimer()
-			for n := 0; n < b.N; n += s.group {
-				if _, err := f.Write(data[:s.size*min(s.group, b.N-n)]); err != nil {
-					b.Fatal(err)
-				}
-				if err := unix.Fdatasync(int(f.Fd())); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }
 
 // BenchmarkOpen opens a backlog of 1 GiB in 128 generations.

@@ -43,12 +43,14 @@ func (l *Log) commitWithin(group []*request) error {
 			if _, err := l.dropOldest(sentinel.LossBytes); err != nil {
 				return sentinel.Errorf(sentinel.ResourceExhausted, "the log is full and nothing can be dropped: %w", err)
 			}
+		case noSpace(err) && l.emptyTrash(): // that costs nobody anything
 		case noSpace(err) && l.cfg.OnFull == DropNewest:
-			left := recordsOf(unanswered(group))
+			left := unanswered(group)
 			l.mu.Lock()
-			l.stats.Refused[sentinel.LossDiskFull] += left
+			l.stats.Refused[sentinel.LossDiskFull] += recordsOf(left)
 			l.mu.Unlock()
-			return sentinel.Errorf(sentinel.ResourceExhausted, "the file system is full: %w", err)
+			answerAll(left, sentinel.Errorf(sentinel.ResourceExhausted, "the file system is full: %w", err))
+			return nil
 		case noSpace(err):
 			// What is freed may be eaten by somebody else at once. So no more is
 			// dropped than ought to help, and then not again for a while.
@@ -94,7 +96,7 @@ func (l *Log) attempt(group []*request) (int64, error) {
 		}
 	}
 	w := l.active
-	w.begin()
+	w.begin(bytesOf(left))
 	if w.fresh && len(l.pendingSeals) > 0 {
 		w.stage(frame{kind: kindSeals, millis: l.now().UnixMilli(), payload: encodeSeals(l.pendingSeals)})
 	}
@@ -211,7 +213,7 @@ func (l *Log) openGeneration() error {
 	l.ordinal++
 	g := &generation{ordinal: l.ordinal, epoch: sentinel.NewEpoch(), own: true, modified: l.now()}
 	g.dir = l.path(genName(g.ordinal, g.epoch))
-	w, err := openWriter(l.disk, g, l.cfg.SegmentBytes)
+	w, err := openWriter(l.disk, g, l.cfg.SegmentBytes, l.staging)
 	if err != nil {
 		_ = l.disk.removeAll(g.dir) // nothing can be in it
 		return err
@@ -233,7 +235,7 @@ func (l *Log) seal() {
 	if w == nil {
 		return
 	}
-	l.active = nil
+	l.active, l.staging = nil, w.staged.buf
 	_ = w.close() // what it has acknowledged is on disk
 	g := w.g
 	l.mu.Lock()
@@ -244,9 +246,10 @@ func (l *Log) seal() {
 	switch {
 	case g.acked == 0: // what it said about others is still pending
 		l.closeReaders(g)
-		err := l.discard(g)
+		trash, err := l.discard(g)
 		l.forget(g)
 		if err == nil {
+			l.removeTrash(trash) // now: the disk may be full
 			return
 		}
 	case settled && l.free(g) == nil:
@@ -271,6 +274,14 @@ func unanswered(group []*request) []*request {
 func recordsOf(group []*request) (n uint64) {
 	for _, r := range group {
 		n += uint64(len(r.entries))
+	}
+	return n
+}
+
+// bytesOf returns what the group's records take as frames.
+func bytesOf(group []*request) (n int) {
+	for _, r := range group {
+		n += r.bytes + len(r.entries)*headerBytes
 	}
 	return n
 }

@@ -27,8 +27,9 @@ type Config struct {
 	// GenerationBytes is the size at which a generation is sealed. Space is
 	// freed and dropped in whole generations.
 	GenerationBytes int64 `yaml:"generation_bytes"`
-	// SegmentBytes is the size of one file. The newest file of the generation
-	// that is being written is held in memory too, up to twice, so keep it small.
+	// SegmentBytes is the size of one file, 64 times as much where large groups are
+	// written. The newest file is held in memory too, up to twice, unless it is such
+	// a long one, so keep it small.
 	SegmentBytes int64 `yaml:"segment_bytes"`
 }
 

@@ -66,7 +66,7 @@ func (l *Log) settleDeclared(losses []sentinel.Loss) {
 func (l *Log) Declare(losses ...sentinel.Loss) error {
 	for _, loss := range losses {
 		if loss.Epoch == 0 || loss.Range.First == 0 || loss.Range.First > loss.Range.Last ||
-			loss.Range.Last > 1<<62 || !loss.Reason.Valid() {
+			loss.Range.Last > maxSeq || !loss.Reason.Valid() {
 			return sentinel.Errorf(sentinel.Invalid, "declare losses: %+v is not a loss", loss)
 		}
 	}
@@ -144,7 +144,7 @@ func decodeLosses(payload []byte) []sentinel.Loss {
 			Range:  sentinel.SeqRange{First: p.First, Last: p.Last},
 			Reason: sentinel.LossReason(p.Reason),
 		}
-		if loss.Reason.Valid() && p.First > 0 && p.First <= p.Last {
+		if loss.Reason.Valid() && p.First > 0 && p.First <= p.Last && p.Last <= maxSeq {
 			losses = append(losses, loss)
 		}
 	}

@@ -27,9 +27,13 @@ func (d disk) do(op, path string, run func() error) error {
 	return d.hook(op, path, run)
 }
 
-// mkdirAll makes dir and what is missing above it, and each new name durable.
+// mkdirAll makes dir and what is missing above it, and each new name durable. That
+// of a folder which is there already may not be: who made it may have been killed
+// before the fsync. So it gets another one, but is not refused for a parent that
+// cannot be opened.
 func (d disk) mkdirAll(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
+		_ = d.syncDir(filepath.Dir(dir))
 		return nil
 	}
 	parent := filepath.Dir(dir)
@@ -155,18 +159,23 @@ func (d disk) readAt(f *os.File, b []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// createLog makes the file that starts with the entry first, which must be the
-// next one of the log in dir, and opens the log to append to it.
-func (d disk) createLog(dir string, first uint64) (log *tidwall.Log, err error) {
+// createSegment makes the file that starts with the entry first, which must be
+// the next one of the log in dir. A plain one is written as it is, for any other
+// the library's log is opened to append to it.
+func (d disk) createSegment(dir string, first uint64, plain bool) (s segment, err error) {
 	err = d.do("create", dir, func() error {
 		f, err := os.OpenFile(filepath.Join(dir, segmentName(first)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 		if err != nil {
 			return err
 		}
+		if plain {
+			s = plainFile{f}
+			return nil
+		}
 		if err := f.Close(); err != nil {
 			return err
 		}
-		log, err = tidwall.Open(dir, &tidwall.Options{
+		log, err := tidwall.Open(dir, &tidwall.Options{
 			NoSync:           true,        // synced by us, once for a group
 			SegmentSize:      math.MaxInt, // a new file is our business
 			SegmentCacheSize: 1,
@@ -174,11 +183,14 @@ func (d disk) createLog(dir string, first uint64) (log *tidwall.Log, err error) 
 			DirPerms:         folderMode,
 			FilePerms:        fileMode,
 		})
+		if err == nil {
+			s = libraryFile{log}
+		}
 		return err
 	})
-	if err != nil && log != nil {
-		log.Close()
-		log = nil
+	if err != nil && s != nil {
+		_ = s.Close() // nothing is in it
+		s = nil
 	}
-	return log, err
+	return s, err
 }

@@ -76,6 +76,7 @@ func (l *Log) dropOldest(reason sentinel.LossReason) (int64, error) {
 		}
 		var n int64
 		if n, err = l.drop(g, reason); err == nil {
+			l.emptyTrash()
 			return n, nil
 		}
 	}
@@ -133,11 +134,13 @@ func (l *Log) drop(g *generation, reason sentinel.LossReason) (int64, error) {
 	if folder != "" {
 		d = l.gut(folder, g.epoch, lost)
 	}
-	for _, r := range lost {
-		d.losses = append(d.losses, sentinel.Loss{Epoch: g.epoch, Range: r, Reason: reason})
-	}
 	l.forget(g)
 	l.mu.Lock()
+	lost = g.unsettled() // a reader may have found and declared damage meanwhile
+	for _, r := range lost {
+		d.losses = append(d.losses, sentinel.Loss{Epoch: g.epoch, Range: r, Reason: reason})
+		g.lost = g.lost.with(r) // or find it only now
+	}
 	l.debts = append(l.debts, d)
 	l.stats.Dropped[reason] += lost.count()
 	l.mu.Unlock()

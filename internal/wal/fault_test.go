@@ -31,6 +31,17 @@ func scenarioConfig() Config {
 	return cfg
 }
 
+// scenarioEntry returns records for the library's files and for those that are
+// written past it.
+func scenarioEntry(n int) Entry {
+	e := entry(n, 40)
+	if n%6 > 2 {
+		e = entry(n, 400)
+	}
+	e.Layout = layoutHash(n % 2)
+	return e
+}
+
 func (s *scenario) run(t *testing.T, dir string, hook func(op, path string, run func() error) error) (*Log, error) {
 	s.acked, s.settled = map[Position]int{}, map[Position]bool{}
 	l, err := open(dir, scenarioConfig(), nil, options{now: time.Now, hook: hook})
@@ -39,8 +50,7 @@ func (s *scenario) run(t *testing.T, dir string, hook func(op, path string, run 
 	}
 	var last Position
 	for n := range 45 {
-		e := entry(n, 300)
-		e.Layout = layoutHash(n % 2)
+		e := scenarioEntry(n)
 		for range 2 {
 			pos, err := l.Append(e, definition(n%2))
 			if err != nil {
@@ -135,9 +145,7 @@ func (s *scenario) verify(t *testing.T, dir, what string) {
 		if rec.Kind != KindCycle || func() bool { fmt.Sscanf(string(rec.Data), "record %d ", &n); return n == 1000 }() {
 			continue
 		}
-		want := entry(n, 300)
-		want.Layout = layoutHash(n % 2)
-		checkEntry(t, rec, want)
+		checkEntry(t, rec, scenarioEntry(n))
 		if old, ok := names[n]; ok {
 			t.Fatalf("%s: %d stands under %v and %v", what, n, old, rec.Position)
 		}
@@ -156,8 +164,8 @@ func (s *scenario) verify(t *testing.T, dir, what string) {
 			continue
 		}
 		_, isLost := lost[pos]
-		if _, there := all[pos]; !there && !isLost {
-			t.Fatalf("%s: %v (%d) is gone without a word", what, pos, n)
+		if _, there := all[pos]; there == isLost {
+			t.Fatalf("%s: %v (%d) is there: %v, declared lost: %v", what, pos, n, there, isLost)
 		}
 		if name, ok := names[n]; ok && name != pos {
 			t.Fatalf("%s: %d was acknowledged as %v and stands under %v", what, n, pos, name)
@@ -200,7 +208,7 @@ func TestP4EveryOperationFails(t *testing.T) {
 		ran  bool
 	}{{"EIO", syscall.EIO, false}, {"EIO after it ran", syscall.EIO, true}, {"ENOSPC", syscall.ENOSPC, false}}
 	for w, way := range ways {
-		for n := w; n < total+1; n += stepFor(3) {
+		for n := w % stride(); n < total+1; n += stride() {
 			what := fmt.Sprintf("operation %d of %d, %s", n, total, way.name)
 			ops, failed := 0, ""
 			hook := func(op, path string, run func() error) error {
@@ -237,16 +245,6 @@ func TestP4EveryOperationFails(t *testing.T) {
 	}
 }
 
-func stepFor(step int) int {
-	switch {
-	case full():
-		return 1
-	case testing.Short():
-		return 11
-	}
-	return step
-}
-
 // tearWrite leaves a part of a frame behind, as a write that failed half way.
 func tearWrite(genDir string) {
 	files, _ := filepath.Glob(filepath.Join(genDir, "0*"))
@@ -265,7 +263,7 @@ func tearWrite(genDir string) {
 func TestP2CrashAtEveryOperation(t *testing.T) {
 	total := countOps(t)
 	dead := errors.New("the process is dead")
-	for n := 0; n < total+1; n += stepFor(2) {
+	for n := 0; n < total+1; n += stride() {
 		ops := 0
 		hook := func(op, path string, run func() error) error {
 			if ops++; ops > n {
@@ -428,6 +426,14 @@ func TestP1PowerLoss(t *testing.T) {
 		return err
 	}
 	cfg := small()
+	missing := filepath.Join(filepath.Dir(dir), "above", "log")
+	mustOpenWith(t, missing, cfg, options{hook: hook})
+	if !names[filepath.Dir(dir)]["above"] || !names[filepath.Dir(missing)]["log"] {
+		t.Fatal("the names of folders that were missing are not durable")
+	}
+	if err := os.Mkdir(dir, 0o750); err != nil { // by a process that was killed then
+		t.Fatal(err)
+	}
 	l := mustOpenWith(t, dir, cfg, options{hook: hook})
 	if !names[filepath.Dir(dir)]["log"] {
 		t.Fatal("the log folder's own name is not durable")

@@ -21,6 +21,9 @@ const (
 	kindSeals      Kind = 0x81 // where earlier generations of the same process ended
 )
 
+// maxSeq bounds sequence numbers, so that the next one never wraps.
+const maxSeq = 1 << 62
+
 // MaxData bounds the data of one record and the encoding of one layout.
 const MaxData = 2 << 20
 
@@ -86,7 +89,7 @@ func decodeHeader(b []byte, epoch sentinel.Epoch) (f frame, length int, wrong st
 		return f, 0, "unknown version"
 	}
 	f.kind = Kind(b[5])
-	length = int(binary.LittleEndian.Uint32(b[8:]))
+	long := binary.LittleEndian.Uint32(b[8:]) // an int of 32 bits may not hold it
 	f.epoch = sentinel.Epoch(binary.LittleEndian.Uint64(b[12:]))
 	f.seq = binary.LittleEndian.Uint64(b[20:])
 	f.millis = int64(binary.LittleEndian.Uint64(b[28:]))
@@ -94,12 +97,14 @@ func decodeHeader(b []byte, epoch sentinel.Epoch) (f frame, length int, wrong st
 	switch {
 	case f.epoch != epoch:
 		return f, 0, "belongs to another generation"
-	case length > MaxData:
+	case long > MaxData:
 		return f, 0, "too long"
 	case f.kind == 0 || (f.kind < firstControl) != (f.seq > 0):
 		return f, 0, "kind and sequence number disagree"
+	case f.seq > maxSeq:
+		return f, 0, "impossible sequence number"
 	}
-	return f, length, ""
+	return f, int(long), ""
 }
 
 // decodeFrame reads a whole frame of epoch from the start of b and returns it

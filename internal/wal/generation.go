@@ -146,7 +146,7 @@ func parseLostName(name string) (ordinal uint64, loss sentinel.Loss, ok bool) {
 	last, err3 := strconv.ParseUint(part[4], 10, 63)
 	loss.Reason = sentinel.LossReason(reason)
 	loss.Range = sentinel.SeqRange{First: first, Last: last}
-	ok = ok && err1 == nil && err2 == nil && err3 == nil && loss.Reason.Valid() && first > 0 && first <= last
+	ok = ok && err1 == nil && err2 == nil && err3 == nil && loss.Reason.Valid() && first > 0 && first <= last && last <= maxSeq
 	return ordinal, loss, ok
 }
 

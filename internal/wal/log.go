@@ -59,6 +59,7 @@ type Log struct {
 	// mu, and never while a reader's own lock is held.
 	commitMu     sync.Mutex
 	active       *writer // nil before the first append and after a seal
+	staging      []byte  // the last writer's buffer, for the next one
 	ordinal      uint64  // the highest one in use
 	pendingSeals []seal  // ends that no durable frame names yet
 	brake        brake
@@ -66,6 +67,7 @@ type Log struct {
 	mu      sync.Mutex // guards what follows and what generation says
 	gens    []*generation
 	debts   []debt
+	trash   []string // folders to remove
 	changed chan struct{}
 	closed  bool
 	stats   Stats
@@ -151,11 +153,8 @@ func (l *Log) load() error {
 	if len(f.foreign) > 0 {
 		l.log.Warn("the log folder holds what is not the log's; it is left alone", "dir", l.dir, "names", f.foreign[:min(10, len(f.foreign))])
 	}
-	for _, path := range f.trash {
-		if err := l.disk.removeAll(path); err != nil {
-			l.log.Warn("remove a freed generation", "folder", path, "error", err)
-		}
-	}
+	l.trash = f.trash
+	defer l.emptyTrash()
 	for _, path := range f.lost {
 		l.debts = append(l.debts, l.lostFolder(path))
 	}
@@ -205,6 +204,7 @@ func (l *Log) wake() {
 // Rotate seals the current generation; the next append starts another one under
 // a new epoch. It is what a forked epoch asks for.
 func (l *Log) Rotate() error {
+	defer l.emptyTrash()
 	l.commitMu.Lock()
 	defer l.commitMu.Unlock()
 	if l.isClosed() {
@@ -218,6 +218,7 @@ func (l *Log) Rotate() error {
 // What was acknowledged is durable already, so its error, about the lock's file,
 // loses nothing. Close may be called again.
 func (l *Log) Close() error {
+	defer l.emptyTrash()
 	l.commitMu.Lock()
 	defer l.commitMu.Unlock()
 	if l.isClosed() {

@@ -60,7 +60,7 @@ func decodeMark(b []byte, epoch sentinel.Epoch) (m mark, ok bool) {
 	b = b[9:]
 	number := func() uint64 {
 		v, k := binary.Uvarint(b)
-		if k <= 0 || v > 1<<62 {
+		if k <= 0 || v > maxSeq {
 			ok = false
 			return 0
 		}
@@ -76,7 +76,11 @@ func decodeMark(b []byte, epoch sentinel.Epoch) (m mark, ok bool) {
 		if !ok || first == 0 || last > m.acked {
 			return m, false
 		}
-		m.settled = m.settled.with(sentinel.SeqRange{First: first, Last: last})
+		if n := len(m.settled) - 1; n >= 0 && first <= m.settled[n].Last+1 {
+			m.settled[n].Last = last
+		} else {
+			m.settled = append(m.settled, sentinel.SeqRange{First: first, Last: last})
+		}
 	}
 	return m, ok
 }

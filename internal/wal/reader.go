@@ -264,6 +264,7 @@ func (l *Log) reap(g *generation) {
 	if !settled {
 		return
 	}
+	defer l.emptyTrash()
 	l.commitMu.Lock()
 	defer l.commitMu.Unlock()
 	if g.gone || l.isClosed() {

@@ -18,7 +18,7 @@ const markEvery = 5 * time.Second
 // than once; one for an epoch that the log does not hold is nothing. They are
 // kept over a restart, except for those of the last seconds before a crash: the
 // service then gets some records twice. A mark never reaches beyond the records
-// that there are.
+// that there are. Appends do not wait while the files of what is deleted are removed.
 //
 // The error has code Invalid for a mark whose ranges are none, and Unavailable
 // where the generation's end cannot be read just now: repeat it.
@@ -30,6 +30,7 @@ func (l *Log) Settle(m sentinel.Mark) error {
 		}
 		last = r.Last
 	}
+	defer l.emptyTrash() // once appends may go on
 	l.commitMu.Lock()
 	defer l.commitMu.Unlock()
 	l.mu.Lock()
@@ -57,14 +58,20 @@ func (l *Log) Settle(m sentinel.Mark) error {
 		g.settled = g.settled.with(r)
 	}
 	g.markDirty = true
-	free, save := g.isSettled(), l.now().Sub(g.markSaved) >= markEvery
+	save := !g.isSettled() && l.now().Sub(g.markSaved) >= markEvery
+	var free []*generation // this one, and those that could not be freed before
+	for _, g := range l.gens {
+		if g.isSettled() {
+			free = append(free, g)
+		}
+	}
 	l.mu.Unlock()
-	switch {
-	case free:
+	for _, g := range free {
 		if err := l.free(g); err != nil {
 			l.log.Warn("free a settled generation; the next mark tries again", "epoch", g.epoch, "error", err)
 		}
-	case save:
+	}
+	if save {
 		if err := l.saveMark(g, false); err != nil {
 			l.log.Warn("save what is settled; the next mark tries again", "epoch", g.epoch, "error", err)
 		}
@@ -72,34 +79,56 @@ func (l *Log) Settle(m sentinel.Mark) error {
 	return nil
 }
 
-// free deletes a generation that nobody needs. commitMu is held.
+// free takes a generation that nobody needs out of the log. commitMu is held.
 func (l *Log) free(g *generation) error {
 	if err := l.keepSeals(g); err != nil {
 		return err
 	}
 	l.closeReaders(g)
-	if err := l.discard(g); err != nil {
+	trash, err := l.discard(g)
+	if err != nil {
 		return err
 	}
 	l.forget(g)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.trash = append(l.trash, trash)
 	return nil
 }
 
-// discard takes a generation's folder out of the log in one step and removes it.
-func (l *Log) discard(g *generation) error {
-	trash := l.path(trashPrefix + genName(g.ordinal, g.epoch))
+// discard takes a generation's folder out of the log in one step and returns what
+// it is called now. Removing its files takes a while, and no append is to wait for
+// that.
+func (l *Log) discard(g *generation) (trash string, err error) {
+	trash = l.path(trashPrefix + genName(g.ordinal, g.epoch))
 	if err := l.disk.rename(g.dir, trash); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("free generation %s: %w", g.epoch, err)
+		return "", fmt.Errorf("free generation %s: %w", g.epoch, err)
 	}
 	if err := l.disk.syncDir(l.dir); err != nil {
 		if l.disk.rename(trash, g.dir) == nil {
-			return fmt.Errorf("free generation %s: %w", g.epoch, err)
+			return "", fmt.Errorf("free generation %s: %w", g.epoch, err)
 		}
 	}
-	if err := l.disk.removeAll(trash); err != nil {
-		l.log.Warn("remove a freed generation; the next start tries again", "folder", trash, "error", err)
+	return trash, nil
+}
+
+// emptyTrash removes the folders that were taken out of the log and reports whether
+// there were any. It needs no lock: nobody looks into them any more.
+func (l *Log) emptyTrash() bool {
+	l.mu.Lock()
+	trash := l.trash
+	l.trash = nil
+	l.mu.Unlock()
+	for _, path := range trash {
+		l.removeTrash(path)
 	}
-	return nil
+	return len(trash) > 0
+}
+
+func (l *Log) removeTrash(path string) {
+	if err := l.disk.removeAll(path); err != nil {
+		l.log.Warn("remove a freed generation; the next start tries again", "folder", path, "error", err)
+	}
 }
 
 // forget takes a generation whose folder is gone out of the books.

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -32,11 +33,17 @@ func smallDiskConfig() Config {
 }
 
 func TestP4SmallDiskDropOldest(t *testing.T) {
+	for _, size := range []int{500, 2000} { // through the library, and past it
+		t.Run(fmt.Sprint(size), func(t *testing.T) { smallDiskDropOldest(t, size) })
+	}
+}
+
+func smallDiskDropOldest(t *testing.T, size int) {
 	dir := filepath.Join(smallDisk(t), "log")
 	l := mustOpen(t, dir, smallDiskConfig())
 	var acked []Position
 	for n := range 2000 {
-		acked = append(acked, mustAppend(t, l, entry(n, 500)))
+		acked = append(acked, mustAppend(t, l, entry(n, size)))
 	}
 	st := l.Stats()
 	if st.Dropped[sentinel.LossDiskFull] < 1000 || st.Failed != 0 {
@@ -74,7 +81,7 @@ func TestP4SmallDiskDropNewest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if st := l.Stats(); refused == 0 || st.Refused[sentinel.LossDiskFull] != refused {
+	if st := l.Stats(); refused == 0 || st.Refused[sentinel.LossDiskFull] != refused || st.Failed != 0 {
 		t.Fatalf("%d refused, %+v", refused, st)
 	}
 	books(t, l, acked, sentinel.LossDiskFull)

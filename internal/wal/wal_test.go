@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
 		os.Exit(writerChild(dir))
 	}
+	if dir := os.Getenv(openerEnv); dir != "" {
+		os.Exit(openerChild(dir))
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -173,8 +176,8 @@ func abandon(l *Log) {
 	for _, g := range gens {
 		l.closeReaders(g)
 	}
-	if l.active != nil && l.active.log != nil {
-		l.active.log.Close()
+	if l.active != nil && l.active.file != nil {
+		l.active.file.Close()
 	}
 	l.lock.Close()
 }
