@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"maps"
 	"regexp"
 	"runtime"
 	"slices"
@@ -13,6 +14,9 @@ import (
 type Config struct {
 	// Interval is the time between two cycles, 1 s or more.
 	Interval time.Duration `yaml:"interval"`
+	// Intervals are those of single collectors, by name, where they are others. Each
+	// is 1 s or more; collectors with the same one share a layout.
+	Intervals map[string]time.Duration `yaml:"intervals"`
 	// Timeout is how long one collector may take before its samples are given up.
 	Timeout time.Duration `yaml:"timeout"`
 	// Collectors switches collectors by name; one that is not named is on.
@@ -24,6 +28,9 @@ type Config struct {
 	// Network selects interfaces by name.
 	Network Filter `yaml:"network"`
 }
+
+// maxInterval keeps an agent from being silent for longer than anyone waits.
+const maxInterval = 24 * time.Hour
 
 // Filter selects names by regular expressions (RE2, not anchored). A name is taken
 // where Include is empty or matches it, and Exclude is empty or does not.
@@ -45,6 +52,7 @@ type FilesystemConfig struct {
 func DefaultConfig() Config {
 	cfg := Config{
 		Interval:   10 * time.Second,
+		Intervals:  make(map[string]time.Duration),
 		Timeout:    2 * time.Second,
 		Collectors: make(map[string]bool),
 		Filesystem: FilesystemConfig{
@@ -64,21 +72,14 @@ func DefaultConfig() Config {
 // A collector that only Linux has may be named on every system, so that one
 // configuration serves a mixed fleet.
 func (c Config) Validate() error {
-	if c.Interval < time.Second {
-		return sentinel.Errorf(sentinel.Invalid, "interval: is %s, want 1s or more", c.Interval)
+	if err := c.validateTimes(); err != nil {
+		return err
 	}
-	if c.Interval%time.Millisecond != 0 {
-		return sentinel.Errorf(sentinel.Invalid, "interval: is %s, want whole milliseconds", c.Interval)
+	if err := known("collectors", c.Collectors); err != nil {
+		return err
 	}
-	if c.Timeout < 10*time.Millisecond || c.Timeout > c.Interval {
-		return sentinel.Errorf(sentinel.Invalid, "timeout: is %s, want 10ms up to the interval of %s", c.Timeout, c.Interval)
-	}
-	if names := Names(); runtime.GOOS == "linux" {
-		for _, name := range sortedKeys(c.Collectors) {
-			if !slices.Contains(names, name) {
-				return sentinel.Errorf(sentinel.Invalid, "collectors.%s: is not known; there are %q", name, names)
-			}
-		}
+	if err := known("intervals", c.Intervals); err != nil {
+		return err
 	}
 	for _, f := range []struct {
 		key string
@@ -99,14 +100,56 @@ func (c Config) Validate() error {
 	return nil
 }
 
-func sortedKeys(m map[string]bool) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+func (c Config) validateTimes() error {
+	if err := validateInterval("interval", c.Interval); err != nil {
+		return err
 	}
-	slices.Sort(keys)
-	return keys
+	shortest := c.Interval
+	for _, name := range sortedKeys(c.Intervals) {
+		if err := validateInterval("intervals."+name, c.Intervals[name]); err != nil {
+			return err
+		}
+		shortest = min(shortest, c.Intervals[name])
+	}
+	if c.Timeout < 10*time.Millisecond || c.Timeout > shortest {
+		return sentinel.Errorf(sentinel.Invalid, "timeout: is %s, want 10ms up to the shortest interval, %s", c.Timeout, shortest)
+	}
+	return nil
 }
+
+func validateInterval(key string, d time.Duration) error {
+	switch {
+	case d < time.Second:
+		return sentinel.Errorf(sentinel.Invalid, "%s: is %s, want 1s or more", key, d)
+	case d > maxInterval:
+		return sentinel.Errorf(sentinel.Invalid, "%s: is %s, want %s or less", key, d, maxInterval)
+	case d%time.Millisecond != 0:
+		return sentinel.Errorf(sentinel.Invalid, "%s: is %s, want whole milliseconds", key, d)
+	}
+	return nil
+}
+
+// intervalOf returns the interval of one collector.
+func (c Config) intervalOf(name string) time.Duration {
+	if d, own := c.Intervals[name]; own {
+		return d
+	}
+	return c.Interval
+}
+
+// known returns an Invalid error where a key is no collector's name. Only Linux has
+// all of them.
+func known[V any](key string, m map[string]V) error {
+	names := Names()
+	for _, name := range sortedKeys(m) {
+		if runtime.GOOS == "linux" && !slices.Contains(names, name) {
+			return sentinel.Errorf(sentinel.Invalid, "%s.%s: is not known; there are %q", key, name, names)
+		}
+	}
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // filter is a compiled Filter.
 type filter struct{ include, exclude *regexp.Regexp }

@@ -49,11 +49,11 @@ func newSet(t *testing.T, cfg Config, opts ...Option) *Set {
 
 func collect(t *testing.T, s *Set) Snapshot {
 	t.Helper()
-	snap, err := s.Collect(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	all, err := s.Collect(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d snapshots: %v", len(all), err)
 	}
-	return snap
+	return all[0]
 }
 
 // layoutOf decodes the layout and checks that the snapshot fits it.
