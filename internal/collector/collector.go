@@ -44,6 +44,9 @@ type host struct {
 	machine   string        // the hardware's name, as uname -m prints it
 	pageSize  int           // bytes
 	interval  time.Duration // between two cycles of the collector that is made
+	bus       string        // the socket of D-Bus, empty where there is none
+	self      Self          // may be nil
+	platform
 }
 
 // volume is what a file system says about its room.
@@ -126,7 +129,7 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Set, error) {
 	// Set's own samples.
 	s.add(cfg.Interval.String(), cfg.Interval, st.lim)
 	for _, def := range st.list {
-		if on, said := cfg.Collectors[def.name]; said && !on {
+		if !cfg.runs(def.name) {
 			continue
 		}
 		h := st.host

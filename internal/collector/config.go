@@ -19,7 +19,8 @@ type Config struct {
 	Intervals map[string]time.Duration `yaml:"intervals"`
 	// Timeout is how long one collector may take before its samples are given up.
 	Timeout time.Duration `yaml:"timeout"`
-	// Collectors switches collectors by name; one that is not named is on.
+	// Collectors switches collectors by name; one that is not named is on, but for
+	// tcpstat, which costs too much to be.
 	Collectors map[string]bool `yaml:"collectors"`
 	// Filesystem selects by mount point, and by type in addition.
 	Filesystem FilesystemConfig `yaml:"filesystem"`
@@ -27,6 +28,17 @@ type Config struct {
 	Disk Filter `yaml:"disk"`
 	// Network selects interfaces by name.
 	Network Filter `yaml:"network"`
+	// Hwmon selects chips by name.
+	Hwmon Filter `yaml:"hwmon"`
+	// Thermal selects zones and cooling devices by type.
+	Thermal Filter `yaml:"thermal"`
+	// Processes says which programs are named.
+	Processes ProcessesConfig `yaml:"processes"`
+	// Containers selects containers by their label.
+	Containers ContainersConfig `yaml:"containers"`
+	// Systemd selects units by name. Where Include is empty only those that failed
+	// are named.
+	Systemd Filter `yaml:"systemd"`
 }
 
 // maxInterval keeps an agent from being silent for longer than anyone waits.
@@ -46,6 +58,31 @@ type FilesystemConfig struct {
 	Types       Filter `yaml:"types"`
 }
 
+// ProcessesConfig selects programs, which are processes of one name.
+type ProcessesConfig struct {
+	// Top is how many are named for their CPU time, and how many for their memory;
+	// 0 is none.
+	Top     int    `yaml:"top"`
+	Include string `yaml:"include"`
+	Exclude string `yaml:"exclude"`
+}
+
+// ContainersConfig selects containers.
+type ContainersConfig struct {
+	// Max is how many are named; the rest are counted.
+	Max     int    `yaml:"max"`
+	Include string `yaml:"include"`
+	Exclude string `yaml:"exclude"`
+}
+
+const (
+	maxTop        = 50
+	maxContainers = 500
+)
+
+// off are the collectors that run only where they are switched on.
+func off(name string) bool { return name == "tcpstat" }
+
 // DefaultConfig returns what holds without a configuration: every collector of
 // this system, every 10 s, with node_exporter's exclusions and, beyond those,
 // without the interfaces that container engines make and drop all day.
@@ -59,11 +96,13 @@ func DefaultConfig() Config {
 			MountPoints: Filter{Exclude: `^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)`},
 			Types:       Filter{Exclude: `^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|mqueue|nsfs|overlay|proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|sysfs|tracefs)$`},
 		},
-		Disk:    Filter{Exclude: `^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$`},
-		Network: Filter{Exclude: `^veth`},
+		Disk:       Filter{Exclude: `^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$`},
+		Network:    Filter{Exclude: `^veth`},
+		Processes:  ProcessesConfig{Top: 5},
+		Containers: ContainersConfig{Max: 100},
 	}
 	for _, name := range Names() {
-		cfg.Collectors[name] = true
+		cfg.Collectors[name] = !off(name)
 	}
 	return cfg
 }
@@ -81,6 +120,12 @@ func (c Config) Validate() error {
 	if err := known("intervals", c.Intervals); err != nil {
 		return err
 	}
+	if top := c.Processes.Top; top < 0 || top > maxTop {
+		return sentinel.Errorf(sentinel.Invalid, "processes.top: is %d, want 0 to %d", top, maxTop)
+	}
+	if most := c.Containers.Max; most < 0 || most > maxContainers {
+		return sentinel.Errorf(sentinel.Invalid, "containers.max: is %d, want 0 to %d", most, maxContainers)
+	}
 	for _, f := range []struct {
 		key string
 		Filter
@@ -89,6 +134,11 @@ func (c Config) Validate() error {
 		{"filesystem.types", c.Filesystem.Types},
 		{"disk", c.Disk},
 		{"network", c.Network},
+		{"hwmon", c.Hwmon},
+		{"thermal", c.Thermal},
+		{"processes", Filter{c.Processes.Include, c.Processes.Exclude}},
+		{"containers", Filter{c.Containers.Include, c.Containers.Exclude}},
+		{"systemd", c.Systemd},
 	} {
 		if _, err := regexp.Compile(f.Include); err != nil {
 			return sentinel.Errorf(sentinel.Invalid, "%s.include: %w", f.key, err)
@@ -127,6 +177,14 @@ func validateInterval(key string, d time.Duration) error {
 		return sentinel.Errorf(sentinel.Invalid, "%s: is %s, want whole milliseconds", key, d)
 	}
 	return nil
+}
+
+// runs says whether a collector is switched on.
+func (c Config) runs(name string) bool {
+	if on, said := c.Collectors[name]; said {
+		return on
+	}
+	return !off(name)
 }
 
 // intervalOf returns the interval of one collector.

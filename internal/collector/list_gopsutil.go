@@ -17,6 +17,7 @@ func definitions() []definition {
 		{"load", newLoad},
 		{"uname", newUname},
 		{"time", newClock},
+		{"agent", newSelf},
 	}
 }
 
@@ -27,3 +28,6 @@ func systemHost() host {
 	}
 	return host{machine: arch}
 }
+
+// platform is what only this system's collectors may look at.
+type platform struct{}

@@ -1,0 +1,84 @@
+package collector
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+func docker(t *testing.T, dir string, n int) (label, path string) {
+	t.Helper()
+	id := fmt.Sprintf("%012x", n) + strings.Repeat("a", 52)
+	path = "sys/fs/cgroup/system.slice/docker-" + id + ".scope"
+	write(t, dir, path+"/cpu.stat", "usage_usec 1500000\n")
+	return `container_cpu_usage_seconds_total{container="` + id[:12] + `",engine="docker"}`, path
+}
+
+func TestContainersBeyondTheLimitAreCounted(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "sys/fs/cgroup/cgroup.controllers", "cpu\n")
+	first, path := docker(t, dir, 0)
+	for n := 1; n < 5; n++ {
+		docker(t, dir, n)
+	}
+	cfg := only("containers")
+	cfg.Containers.Max = 3
+	cfg.Containers.Exclude = "^000000000001$"
+	s := newSet(t, cfg, WithRoots(dir+"/proc", dir+"/sys"))
+	wantValues(t, byName(t, collect(t, s)), map[string]float64{
+		"sentinel_containers_left_out": 1, first: 1.5,
+		`container_cpu_usage_seconds_total{container="000000000001",engine="docker"}`: sentinel.Absent(),
+		`container_cpu_usage_seconds_total{container="000000000002",engine="docker"}`: 1.5,
+	})
+	// One is gone: its place is another's in the next cycle.
+	if err := os.RemoveAll(dir + "/" + path); err != nil {
+		t.Fatal(err)
+	}
+	wantValues(t, byName(t, collect(t, s)), map[string]float64{first: sentinel.Absent()})
+	wantValues(t, byName(t, collect(t, s)), map[string]float64{
+		first: sentinel.Absent(), "sentinel_containers_left_out": 0,
+		`container_cpu_usage_seconds_total{container="000000000004",engine="docker"}`: 1.5,
+		`node_scrape_collector_success{collector="containers"}`:                       1,
+	})
+	// A new one is found within three cycles.
+	label, _ := docker(t, dir, 0xbeef)
+	if err := os.RemoveAll(dir + "/" + strings.Replace(path, "000000000000", "000000000002", 1)); err != nil {
+		t.Fatal(err)
+	}
+	for range searchContainers {
+		collect(t, s)
+	}
+	wantValues(t, byName(t, collect(t, s)), map[string]float64{label: 1.5})
+}
+
+func TestContainersByTheNameOfTheirFolder(t *testing.T) {
+	id := strings.Repeat("0123456789abcdef", 4)
+	for _, c := range []struct{ parent, name, want string }{
+		{"system.slice", "docker-" + id + ".scope", "docker 0123456789ab"},
+		{"docker", id, "docker 0123456789ab"},
+		{"machine.slice", "libpod-" + id + ".scope", "podman 0123456789ab"},
+		{"libpod_parent", "libpod-" + id, "podman 0123456789ab"},
+		{"kubepods-pod1.slice", "crio-" + id + ".scope", "crio 0123456789ab"},
+		{"pod12ab", id, "containerd 0123456789ab"},
+		{"machine.slice", `machine-a\x2db.scope`, "machine a-b"},
+		{"machine.slice", `systemd-nspawn@a\x2d\x2x.service`, `nspawn a-\x2x`},
+		{"lxc", "web", "lxc web"},
+		{"", "lxc.payload.web", "lxc web"},
+		{"lxc", "memory.max", ""},
+		{"", "lxc.monitor.web", ""},
+		{"machine.slice", "libpod-conmon-" + id + ".scope", ""},
+		{"system.slice", "docker-" + id, ""},
+		{"system.slice", "docker-" + id[1:] + ".scope", ""},
+		{"system.slice", "docker-" + strings.ToUpper(id) + ".scope", ""},
+		{"system.slice", "docker.service", ""},
+		{"system.slice", id, ""},
+	} {
+		engine, name, ok := containerOf(c.name, c.parent)
+		if got := strings.TrimSpace(engine + " " + name); got != c.want || ok != (c.want != "") {
+			t.Errorf("%s in %q is %q (%v), want %q", c.name, c.parent, got, ok, c.want)
+		}
+	}
+}
