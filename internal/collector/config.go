@@ -39,6 +39,9 @@ type Config struct {
 	// Systemd selects units by name. Where Include is empty only those that failed
 	// are named.
 	Systemd Filter `yaml:"systemd"`
+	// Services selects Windows' services by name. Where Include is empty there are
+	// none.
+	Services Filter `yaml:"services"`
 }
 
 // maxInterval keeps an agent from being silent for longer than anyone waits.
@@ -139,6 +142,7 @@ func (c Config) Validate() error {
 		{"processes", Filter{c.Processes.Include, c.Processes.Exclude}},
 		{"containers", Filter{c.Containers.Include, c.Containers.Exclude}},
 		{"systemd", c.Systemd},
+		{"services", c.Services},
 	} {
 		if _, err := regexp.Compile(f.Include); err != nil {
 			return sentinel.Errorf(sentinel.Invalid, "%s.include: %w", f.key, err)
@@ -195,12 +199,12 @@ func (c Config) intervalOf(name string) time.Duration {
 	return c.Interval
 }
 
-// known returns an Invalid error where a key is no collector's name. Only Linux has
-// all of them.
+// known returns an Invalid error where a key is no collector's name. Linux has all of
+// them but for Windows' services, and is where a misspelt one is noticed.
 func known[V any](key string, m map[string]V) error {
 	names := Names()
 	for _, name := range sortedKeys(m) {
-		if runtime.GOOS == "linux" && !slices.Contains(names, name) {
+		if runtime.GOOS == "linux" && name != "services" && !slices.Contains(names, name) {
 			return sentinel.Errorf(sentinel.Invalid, "%s.%s: is not known; there are %q", key, name, names)
 		}
 	}

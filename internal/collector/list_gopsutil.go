@@ -8,7 +8,7 @@ import system "github.com/shirou/gopsutil/v4/host"
 // line each. They say less than Linux' ones, under the same names where the
 // meaning is the same.
 func definitions() []definition {
-	return []definition{
+	return append([]definition{
 		{"cpu", newCPU},
 		{"memory", newMemory},
 		{"filesystem", newFilesystem},
@@ -18,7 +18,7 @@ func definitions() []definition {
 		{"uname", newUname},
 		{"time", newClock},
 		{"agent", newSelf},
-	}
+	}, systemDefinitions()...)
 }
 
 func systemHost() host {

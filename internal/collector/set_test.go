@@ -293,6 +293,11 @@ func TestConfig(t *testing.T) {
 		{func(c *Config) { c.Network.Exclude = "(" }, "network.exclude"},
 		{func(c *Config) { c.Filesystem.Types.Include = "[" }, "filesystem.types.include"},
 		{func(c *Config) { c.Collectors["gpu"] = true }, "collectors.gpu"},
+		{func(c *Config) { c.Collectors["services"], c.Intervals["services"] = false, time.Minute }, ""},
+		{func(c *Config) { c.Hwmon.Include = "(" }, "hwmon.include"},
+		{func(c *Config) { c.Processes.Top = -1 }, "processes.top"},
+		{func(c *Config) { c.Processes.Exclude = "(" }, "processes.exclude"},
+		{func(c *Config) { c.Containers.Max = 501 }, "containers.max"},
 	} {
 		if strings.HasSuffix(c.want, ".gpu") && runtime.GOOS != "linux" {
 			continue // the list of names is only complete there

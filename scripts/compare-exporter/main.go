@@ -106,7 +106,7 @@ func run(ctx context.Context) (unexplained int, err error) {
 	if len(c.matched) < leastSeries {
 		return 0, fmt.Errorf("only %d series could be compared, which says nothing", len(c.matched))
 	}
-	return c.report(os.Stdout), nil
+	return c.report(os.Stdout)
 }
 
 // start runs node_exporter with the collectors and the filters that ours have, until
@@ -201,7 +201,6 @@ type comparison struct {
 	matched      map[string]bool // series that have fitted in a round
 	open         map[string]difference
 	ours, theirs map[string]bool // names
-	both         int             // series
 }
 
 // round compares one reading.
@@ -279,7 +278,7 @@ func (c *comparison) unexplained() (list []difference) {
 }
 
 // report prints what differs and returns how much of it nobody can explain.
-func (c *comparison) report(w io.Writer) (unexplained int) {
+func (c *comparison) report(w io.Writer) (unexplained int, err error) {
 	var list []difference
 	for _, d := range c.open {
 		list = append(list, d)
@@ -298,7 +297,9 @@ func (c *comparison) report(w io.Writer) (unexplained int) {
 	for _, line := range slices.Sorted(maps.Keys(known)) {
 		fmt.Fprintf(out, "%d × %s\n", known[line], line)
 	}
-	out.Flush()
+	if err := out.Flush(); err != nil {
+		return 0, err
+	}
 	shared, others := 0, []string{}
 	for name := range c.theirs {
 		if c.ours[name] {
@@ -311,5 +312,5 @@ func (c *comparison) report(w io.Writer) (unexplained int) {
 	fmt.Fprintf(w, "\nnot collected here: %s\n", strings.Join(others, " "))
 	fmt.Fprintf(w, "\n%d names and %d series agree, %d differ for a known reason, %d are unexplained\n",
 		shared, len(c.matched), len(list)-unexplained, unexplained)
-	return unexplained
+	return unexplained, nil
 }
