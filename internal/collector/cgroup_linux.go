@@ -18,6 +18,15 @@ import (
 type cgroup struct {
 	file
 	proc, root string
+	found      cgroupFiles
+	cycle      int
+}
+
+// cgroupFiles are where the group's numbers are; none without a group.
+type cgroupFiles struct {
+	usage, limit, stat string
+	quota, period      string // version 1
+	max                string // version 2, both in one
 }
 
 func newCgroup(h host) (collector, error) {
@@ -40,6 +49,51 @@ func cgroupColumns() []column {
 const unlimited = 1 << 62
 
 func (c *cgroup) collect(_ context.Context, p *page) error {
+	if c.cycle%searchEvery == 0 {
+		if err := c.search(); err != nil {
+			return err
+		}
+	}
+	c.cycle++
+	if c.found.usage == "" {
+		return errNothing
+	}
+	usage, err := c.readUint(c.found.usage)
+	if err != nil {
+		return optional(err) // the root of version 2, which is no container's, has none
+	}
+	row := p.fixed(cgroupColumns)
+	p.set(row[0], float64(usage))
+	if v, err := c.readUint(c.found.limit); err == nil && v < unlimited { // "max" is no number
+		p.set(row[1], float64(v))
+	}
+	if quota, period, ok := c.cores(); ok {
+		p.set(row[2], float64(quota)/float64(period))
+	}
+	if data, err := c.read(c.found.stat); err == nil {
+		setThrottled(p, row[3:6], data)
+	}
+	return nil
+}
+
+// cores returns how much CPU time the group may use in how long, if that is limited.
+func (c *cgroup) cores() (quota, period uint64, ok bool) {
+	if c.found.max == "" {
+		quota, err1 := c.readUint(c.found.quota) // -1 is no limit
+		period, err2 := c.readUint(c.found.period)
+		return quota, period, err1 == nil && err2 == nil && quota > 0 && period > 0
+	}
+	data, err := c.read(c.found.max)
+	if err != nil {
+		return 0, 0, false
+	}
+	quota, limited, rest := cutUint(data)
+	period, known, _ := cutUint(rest)
+	return quota, period, limited && known && period > 0
+}
+
+func (c *cgroup) search() error {
+	c.found = cgroupFiles{}
 	data, err := c.read(c.proc + "/self/cgroup")
 	if err != nil {
 		return optional(err)
@@ -49,57 +103,12 @@ func (c *cgroup) collect(_ context.Context, p *page) error {
 	unified, two := cgroupPath(data, "")
 	switch {
 	case one:
-		return c.first(p, memory, cpu)
+		m, t := c.folder("/memory", memory, "/memory.usage_in_bytes"), c.folder("/cpu", cpu, "/cpu.stat")
+		c.found = cgroupFiles{usage: m + "/memory.usage_in_bytes", limit: m + "/memory.limit_in_bytes",
+			stat: t + "/cpu.stat", quota: t + "/cpu.cfs_quota_us", period: t + "/cpu.cfs_period_us"}
 	case two:
-		return c.second(p, unified)
-	}
-	return errNothing
-}
-
-// first reads the files of version 1.
-func (c *cgroup) first(p *page, memory, cpu string) error {
-	dir := c.folder("/memory", memory, "/memory.usage_in_bytes")
-	usage, err := c.readUint(dir + "/memory.usage_in_bytes")
-	if err != nil {
-		return optional(err)
-	}
-	row := p.fixed(cgroupColumns)
-	p.set(row[0], float64(usage))
-	if v, err := c.readUint(dir + "/memory.limit_in_bytes"); err == nil && v < unlimited {
-		p.set(row[1], float64(v))
-	}
-	dir = c.folder("/cpu", cpu, "/cpu.stat")
-	quota, err1 := c.readInt(dir + "/cpu.cfs_quota_us")
-	period, err2 := c.readInt(dir + "/cpu.cfs_period_us")
-	if err1 == nil && err2 == nil && quota > 0 && period > 0 {
-		p.set(row[2], float64(quota)/float64(period))
-	}
-	if data, err := c.read(dir + "/cpu.stat"); err == nil {
-		setThrottled(p, row[3:6], data)
-	}
-	return nil
-}
-
-// second reads the files of version 2. Its root, which is no container's, has none.
-func (c *cgroup) second(p *page, path string) error {
-	dir := c.folder("", path, "/memory.current")
-	usage, err := c.readUint(dir + "/memory.current")
-	if err != nil {
-		return optional(err)
-	}
-	row := p.fixed(cgroupColumns)
-	p.set(row[0], float64(usage))
-	if v, err := c.readUint(dir + "/memory.max"); err == nil { // "max" is no number
-		p.set(row[1], float64(v))
-	}
-	if data, err := c.read(dir + "/cpu.max"); err == nil {
-		quota, limited, rest := cutUint(data)
-		if period, ok, _ := cutUint(rest); limited && ok && period > 0 {
-			p.set(row[2], float64(quota)/float64(period))
-		}
-	}
-	if data, err := c.read(dir + "/cpu.stat"); err == nil {
-		setThrottled(p, row[3:6], data)
+		d := c.folder("", unified, "/memory.current")
+		c.found = cgroupFiles{usage: d + "/memory.current", limit: d + "/memory.max", stat: d + "/cpu.stat", max: d + "/cpu.max"}
 	}
 	return nil
 }

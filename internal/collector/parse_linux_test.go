@@ -39,6 +39,13 @@ func FuzzFiles(f *testing.F) {
 		}
 		sensorOf(string(data))
 		for rest := data; len(rest) > 0; {
+			before := len(rest)
+			var name []byte
+			if name, rest = cutEntry(rest); len(name)+len(rest) > before || rest != nil && len(rest) == before {
+				t.Fatalf("an entry of %d bytes is the name %q and leaves %d", before, name, len(rest))
+			}
+		}
+		for rest := data; len(rest) > 0; {
 			var line []byte
 			line, rest = cutLine(rest)
 			if n, ok := times.parse(line); ok && n <= modeIdle {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"strconv"
 	"time"
 )
 
@@ -18,7 +16,7 @@ import (
 type processes struct {
 	file
 	proc     string
-	path     []byte
+	walk     walk
 	states   [256]int
 	pids     int
 	threads  int
@@ -68,25 +66,18 @@ func (c *processes) collect(ctx context.Context, p *page) error {
 // count looks at every process.
 func (c *processes) count(ctx context.Context) error {
 	start := time.Now()
-	dir, err := os.Open(c.proc)
-	if err != nil {
-		return readError(c.proc, err)
-	}
-	defer dir.Close()
 	c.states, c.pids, c.threads = [256]int{}, 0, 0
 	c.programs.begin()
-	for ctx.Err() == nil {
-		// In parts, so that ten thousand processes do not swell the agent.
-		names, err := dir.Readdirnames(256)
-		for _, name := range names {
-			c.one(name)
+	err := c.walk.each(ctx, c.proc, "stat", func(pid uint32, data []byte) {
+		if s, ok := parseProcess(data); ok {
+			c.states[s.state]++
+			c.threads += s.threads
+			c.pids++
+			c.programs.add(pid, s)
 		}
-		if err != nil || len(names) == 0 {
-			break
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("count processes: %w", err)
+	})
+	if err != nil {
+		return err
 	}
 	if c.pids == 0 {
 		return fmt.Errorf("%s names no process", c.proc)
@@ -94,28 +85,6 @@ func (c *processes) count(ctx context.Context) error {
 	c.programs.end()
 	c.rest = int(min(time.Since(start)/countBudget, time.Duration(c.stale-1)))
 	return nil
-}
-
-// one counts the process with this number, if it is one and has not ended meanwhile.
-func (c *processes) one(name string) {
-	if name[0] < '0' || name[0] > '9' {
-		return
-	}
-	c.path = append(append(append(append(c.path[:0], c.proc...), '/'), name...), "/stat"...)
-	data, err := c.read(string(c.path))
-	if err != nil {
-		return
-	}
-	s, ok := parseProcess(data)
-	if !ok {
-		return
-	}
-	c.states[s.state]++
-	c.threads += s.threads
-	c.pids++
-	if pid, err := strconv.ParseUint(name, 10, 32); err == nil {
-		c.programs.add(uint32(pid), s)
-	}
 }
 
 func (c *processes) limits(p *page, row []id) {

@@ -18,6 +18,7 @@ type systemd struct {
 	named  bool   // units are selected
 	filter filter
 	bus    *bus
+	wait   int // cycles until the bus is looked for again
 }
 
 // maxUnits bounds the units that are named: those that match, and those that failed.
@@ -116,9 +117,14 @@ func (c *systemd) list(ctx context.Context) (body, error) {
 		manager = "org.freedesktop.systemd1"
 		object  = "/org/freedesktop/systemd1"
 	)
+	if c.wait > 0 {
+		c.wait--
+		return body{}, errNothing
+	}
 	if c.bus == nil {
 		b, err := dialBus(ctx, c.path)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+			c.wait = searchEvery
 			return body{}, errNothing
 		}
 		if err != nil {
@@ -143,6 +149,7 @@ func (c *systemd) list(ctx context.Context) (body, error) {
 		return body{}, err
 	}
 	if strings.HasSuffix(string(refused), ".ServiceUnknown") || strings.HasSuffix(string(refused), ".NameHasNoOwner") {
+		c.wait = searchEvery
 		return body{}, errNothing
 	}
 	return body{}, err
