@@ -13,7 +13,8 @@ import (
 
 // group is what is collected together: its collectors run in the same cycle, one
 // after the other, and their samples have one layout. Groups share nothing, so
-// that one's things that come and go make no new layout for another.
+// that one's things that come and go make no new layout for another. Nor do they
+// know each other's series: no two may say the same one.
 type group struct {
 	name     string // in the log
 	interval time.Duration

@@ -183,6 +183,8 @@ func TestThisHost(t *testing.T) {
 	near(`node_cpu_seconds_total{cpu="0",mode="idle"}`, word("/proc/stat", "cpu0", 4)/100)
 	near("node_context_switches_total", word("/proc/stat", "ctxt", 1))
 	near("node_boot_time_seconds", word("/proc/stat", "btime", 1))
+	near("sentinel_host_uptime_seconds", word("/proc/uptime", "", 0))
+	near("sentinel_agent_threads", word("/proc/self/status", "Threads", 1))
 	near("node_forks_total", word("/proc/stat", "processes", 1))
 	near("node_vmstat_pgpgout", word("/proc/vmstat", "pgpgout", 1))
 	near("node_load15", word("/proc/loadavg", "", 2))
