@@ -35,7 +35,7 @@ func (f *file) readUpTo(path string, most int) ([]byte, error) {
 	}
 	defer syscall.Close(fd)
 	if f.buf == nil {
-		f.buf = make([]byte, 4096)
+		f.buf = make([]byte, 512) // most files hold one number
 	}
 	n := 0
 	for {

@@ -18,8 +18,8 @@ type walk struct {
 }
 
 const (
-	// The kernel fills this with the names of about 500 processes at a time.
-	walkEntries = 12 << 10
+	// The kernel fills this with the names of about 130 processes at a time.
+	walkEntries = 4 << 10
 	// walkData holds /proc/<pid>/stat, which is 400 bytes and at most some more.
 	walkData = 1024
 )
