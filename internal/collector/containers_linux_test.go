@@ -54,6 +54,43 @@ func TestContainersBeyondTheLimitAreCounted(t *testing.T) {
 	wantValues(t, byName(t, collect(t, s)), map[string]float64{label: 1.5})
 }
 
+// Chips and zones are selected by their labels, and a group without a limit has none.
+func TestFiltersOfSensors(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Hwmon.Exclude, cfg.Thermal.Include = "^k10", "^Fan$"
+	got := byName(t, collect(t, newSet(t, cfg, fixture("testdata/linux-6.18"))))
+	wantValues(t, got, map[string]float64{
+		`node_hwmon_temp_celsius{chip="k10temp",sensor="temp1"}`: sentinel.Absent(),
+		`node_thermal_zone_temp{type="cpu-thermal",zone="0"}`:    sentinel.Absent(),
+		`node_cooling_device_cur_state{name="0",type="Fan"}`:     2,
+		`node_scrape_collector_success{collector="hwmon"}`:       1,
+		`node_scrape_collector_success{collector="thermal"}`:     1,
+	})
+}
+
+func TestAGroupWithoutLimits(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "proc/self/cgroup", "4:memory:/a/b\n3:cpu,cpuacct:/a/b\n0::/\n")
+	write(t, dir, "sys/fs/cgroup/memory/a/b/memory.usage_in_bytes", "4096\n")
+	write(t, dir, "sys/fs/cgroup/memory/memory.usage_in_bytes", "1\n")
+	write(t, dir, "sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "9223372036854771712\n")
+	write(t, dir, "sys/fs/cgroup/cpu/a/b/cpu.stat", "nr_periods 1\n")
+	write(t, dir, "sys/fs/cgroup/cpu/a/b/cpu.cfs_quota_us", "-1\n")
+	write(t, dir, "sys/fs/cgroup/cpu/a/b/cpu.cfs_period_us", "100000\n")
+	wantValues(t, byName(t, collect(t, newSet(t, only("cgroup"), WithRoots(dir+"/proc", dir+"/sys")))), map[string]float64{
+		"sentinel_cgroup_memory_usage_bytes": 4096, "sentinel_cgroup_cpu_periods_total": 1,
+		"sentinel_cgroup_memory_limit_bytes": sentinel.Absent(), "sentinel_cgroup_cpu_limit_cores": sentinel.Absent(),
+	})
+	write(t, dir, "proc/self/cgroup", "0::/x.service\n")
+	write(t, dir, "sys/fs/cgroup/x.service/memory.current", "8192\n")
+	write(t, dir, "sys/fs/cgroup/x.service/memory.max", "max\n")
+	write(t, dir, "sys/fs/cgroup/x.service/cpu.max", "max 100000\n")
+	wantValues(t, byName(t, collect(t, newSet(t, only("cgroup"), WithRoots(dir+"/proc", dir+"/sys")))), map[string]float64{
+		"sentinel_cgroup_memory_usage_bytes": 8192,
+		"sentinel_cgroup_memory_limit_bytes": sentinel.Absent(), "sentinel_cgroup_cpu_limit_cores": sentinel.Absent(),
+	})
+}
+
 func TestContainersByTheNameOfTheirFolder(t *testing.T) {
 	id := strings.Repeat("0123456789abcdef", 4)
 	for _, c := range []struct{ parent, name, want string }{

@@ -108,6 +108,41 @@ func TestProgramsThatTakeTurnsMakeFewLayouts(t *testing.T) {
 	})
 }
 
+// Programs are chosen once a minute, by what they used since, and shown for a while.
+func TestWhenProgramsAreChosen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := processHost{t, t.TempDir()}
+		h.process(1, "old", 1, 5000, 9)
+		h.process(2, "new", 1, 1, 1)
+		s := h.set(1)
+		shown := func(name string) bool {
+			_, there := byName(t, collect(t, s))[cpuOf(name)]
+			return there
+		}
+		if !shown("old") || shown("new") {
+			t.Fatal("the first choice is not by what was used so far")
+		}
+		h.process(1, "old", 1, 5000, 0) // its memory is not why it stays
+		h.process(2, "new", 1, 1000, 1)
+		time.Sleep(50 * time.Second)
+		if shown("new") {
+			t.Error("a program is chosen before the minute is over")
+		}
+		time.Sleep(10 * time.Second)
+		if !shown("new") {
+			t.Error("the program that used most in the last minute is not shown")
+		}
+		time.Sleep(8 * time.Minute)
+		if !shown("old") {
+			t.Error("a program that was chosen 9 minutes ago is gone")
+		}
+		time.Sleep(2 * time.Minute)
+		if shown("old") {
+			t.Error("a program that was chosen 11 minutes ago is shown")
+		}
+	})
+}
+
 func TestNoProgramsWhereNoneAreWanted(t *testing.T) {
 	h := processHost{t, t.TempDir()}
 	h.process(10, "web", 100, 1000, 10)

@@ -257,6 +257,19 @@ func TestABusThatVanishes(t *testing.T) {
 		`node_scrape_collector_success{collector="systemd"}`: 1, `node_systemd_units{state="failed"}`: 1})
 }
 
+// A message that says it is huge is refused before there is room for it.
+func TestAHugeMessageIsRefused(t *testing.T) {
+	for _, head := range [][]byte{
+		{'l', 2, 0, 1, 0, 0, 0, 0x7f, 1, 0, 0, 0, 0, 0, 0, 0},
+		{'l', 2, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0xf9, 0xff, 0xff, 0xff},
+	} {
+		b := bus{in: bufio.NewReader(bytes.NewReader(head))}
+		if _, _, _, _, err := b.receive(); err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || cap(b.msg) > 0 {
+			t.Errorf("% x: %v, with room for %d bytes", head, err, cap(b.msg))
+		}
+	}
+}
+
 // FuzzBus feeds any bytes as what the bus sends.
 func FuzzBus(f *testing.F) {
 	for _, m := range []*manager{{order: binary.LittleEndian, units: units()}, {order: binary.BigEndian, units: units()}} {
