@@ -62,8 +62,9 @@ func (m *manager) talk(conn net.Conn) {
 			return
 		}
 		serial := binary.LittleEndian.Uint32(head[8:])
-		// A signal stands before every answer, as the bus sends them at any time.
-		out := m.message(4, 0, "", nil)
+		// A signal stands before every answer, as the bus sends them at any time, and the
+		// answer to something else.
+		out := append(m.message(4, 0, "", nil), m.message(messageReturn, serial+1000, "", nil)...)
 		switch {
 		case bytes.Contains(rest, []byte("Hello")):
 			out = append(out, m.message(messageReturn, serial, "", m.text(nil, ":1.7"))...)
