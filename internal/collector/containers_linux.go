@@ -213,7 +213,7 @@ func containerOf(name, parent string) (engine, id string, ok bool) {
 		return "docker", name[:12], true
 	case isID(name) && (parent == "kubepods" || strings.HasPrefix(parent, "pod")):
 		return "containerd", name[:12], true
-	case (parent == "lxc" || parent == "lxc.payload") && !isControl(name):
+	case (parent == "lxc" || parent == "lxc.payload") && name != "" && !isControl(name):
 		return "lxc", name, true
 	}
 	return "", "", false

@@ -14,6 +14,7 @@ func FuzzFiles(f *testing.F) {
 			}
 		}
 	}
+	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var p page
 		p.init(1000)
