@@ -116,7 +116,7 @@ bench-agent: postgres ## Measure the agent beside node_exporter and check its li
 	@BENCH_SECONDS='$(BENCH_SECONDS)' BENCH_TAGS='$(TAGS)' BENCH_LDFLAGS='$(LDFLAGS)' BENCH_GCFLAGS='$(AGENT_GCFLAGS)' go run -tags bench ./scripts/bench-agent
 
 .PHONY: compare
-compare: ## Compare what is collected on this host with node_exporter, metric by metric
+compare: ## Compare what is collected with node_exporter, metric by metric
 	@go run -tags bench ./scripts/compare-exporter
 
 .PHONY: clean

@@ -5,21 +5,30 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"time"
 )
 
 // cpufreq reads the clock rates of the cores, where the kernel governs them. What
 // a core can do at most and at least is read again only when cores are searched.
+//
+// Some kernels sleep for 10 to 50 ms over the rate of one core. Where that adds up to
+// more than clockBudget, the other cores' turn comes in the next cycle, and their last
+// rates are said again.
 type cpufreq struct {
 	file
 	dir   string
 	cores []coreClock
+	next  int // whose turn it is
 	cycle int
 }
+
+const clockBudget = 100 * time.Millisecond
 
 // coreClock is one core with a clock rate.
 type coreClock struct {
 	name, now   string // its number, and the file with its present rate
 	least, most uint64 // kHz, 0 where they are not known
+	rate        uint64 // kHz, as last read
 }
 
 func newCPUFreq(h host) (collector, error) { return &cpufreq{dir: h.sys + "/devices/system/cpu"}, nil }
@@ -42,21 +51,26 @@ func (c *cpufreq) collect(ctx context.Context, p *page) error {
 	if len(c.cores) == 0 {
 		return errNothing
 	}
-	for _, core := range c.cores {
-		// Some kernels sleep for milliseconds over one rate; there are many cores.
-		if err := ctx.Err(); err != nil {
-			return err
+	start := time.Now()
+	for range c.cores {
+		core := &c.cores[c.next]
+		c.next = (c.next + 1) % len(c.cores)
+		var err error
+		if core.rate, err = c.readUint(core.now); err != nil {
+			core.rate = 0
 		}
+		if ctx.Err() != nil || time.Since(start) > clockBudget {
+			break
+		}
+	}
+	for _, core := range c.cores {
 		row, known := p.row([]byte(core.name))
 		if !known {
 			row = p.define(core.name, cpufreqColumns(), "cpu", core.name)
 		}
-		if now, err := c.readUint(core.now); err == nil {
-			p.set(row[0], float64(now)*1000)
-		}
-		for i, v := range [...]uint64{core.least, core.most} {
+		for i, v := range [...]uint64{core.rate, core.least, core.most} {
 			if v > 0 {
-				p.set(row[1+i], float64(v)*1000)
+				p.set(row[i], float64(v)*1000)
 			}
 		}
 	}
@@ -64,7 +78,11 @@ func (c *cpufreq) collect(ctx context.Context, p *page) error {
 }
 
 func (c *cpufreq) search() error {
-	c.cores = c.cores[:0]
+	last := make(map[string]uint64, len(c.cores))
+	for _, core := range c.cores {
+		last[core.name] = core.rate
+	}
+	c.cores, c.next = c.cores[:0], 0
 	names, err := readNames(c.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -78,17 +96,17 @@ func (c *cpufreq) search() error {
 			continue
 		}
 		dir := c.dir + "/" + name + "/cpufreq/scaling_"
-		if _, err := c.readUint(dir + "cur_freq"); err != nil {
-			continue
-		}
-		core := coreClock{name: number, now: dir + "cur_freq"}
+		// Its limits are read at once, its rate takes time.
+		core := coreClock{name: number, now: dir + "cur_freq", rate: last[number]}
 		if v, err := c.readUint(dir + "min_freq"); err == nil {
 			core.least = v
 		}
 		if v, err := c.readUint(dir + "max_freq"); err == nil {
 			core.most = v
 		}
-		c.cores = append(c.cores, core)
+		if core.least > 0 || core.most > 0 {
+			c.cores = append(c.cores, core)
+		}
 	}
 	return nil
 }
