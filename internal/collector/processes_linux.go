@@ -26,7 +26,7 @@ type processes struct {
 }
 
 const (
-	countBudget = time.Millisecond
+	countBudget = time.Millisecond / 2
 	staleFor    = time.Minute
 )
 
