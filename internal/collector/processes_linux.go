@@ -26,7 +26,7 @@ type processes struct {
 }
 
 const (
-	countBudget = time.Millisecond / 2
+	countBudget = time.Millisecond / 4
 	staleFor    = time.Minute
 )
 
