@@ -115,6 +115,10 @@ BENCH_SECONDS ?= 180
 bench-agent: postgres ## Measure the agent beside node_exporter and check its limits (BENCH_SECONDS=180)
 	@BENCH_SECONDS='$(BENCH_SECONDS)' BENCH_TAGS='$(TAGS)' BENCH_LDFLAGS='$(LDFLAGS)' BENCH_GCFLAGS='$(AGENT_GCFLAGS)' go run -tags bench ./scripts/bench-agent
 
+.PHONY: compare
+compare: ## Compare what is collected with node_exporter, metric by metric
+	@go run -tags bench ./scripts/compare-exporter
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf bin

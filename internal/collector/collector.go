@@ -6,7 +6,8 @@
 //
 // A Set runs the collectors one after the other. Each runs in a goroutine of its
 // own with a deadline, so that a failing, panicking or hanging collector costs
-// only its own samples.
+// only its own samples. Collectors with the same interval are a group: they have
+// one layout and give one Snapshot per cycle.
 package collector
 
 import (
@@ -40,8 +41,12 @@ type host struct {
 	cfg       Config
 	now       func() time.Time
 	statfs    func(path string) (volume, error)
-	machine   string // the hardware's name, as uname -m prints it
-	pageSize  int    // bytes
+	machine   string        // the hardware's name, as uname -m prints it
+	pageSize  int           // bytes
+	interval  time.Duration // between two cycles of the collector that is made
+	bus       string        // the socket of D-Bus, empty where there is none
+	self      Self          // may be nil
+	platform
 }
 
 // volume is what a file system says about its room.
@@ -79,10 +84,10 @@ func WithPhase(d time.Duration) Option {
 	return func(s *settings) { s.phase = d }
 }
 
-// Snapshot is what one cycle produced. Layout is the encoded definition
+// Snapshot is what one cycle of a group produced. Layout is the encoded definition
 // (wire.EncodeLayout) that Cycle.Layout names; it is the same slice for as long as
 // the layout is unchanged and is never written to again. Cycle.Values belongs to
-// the Set again at the next call of Collect.
+// the Set again at the group's next cycle.
 type Snapshot struct {
 	Cycle  sentinel.Cycle
 	Layout []byte
@@ -101,12 +106,7 @@ type Set struct {
 	log     *slog.Logger
 	now     func() time.Time
 	phase   time.Duration
-	slots   []*slot
-	reg     registry
-	self    page
-	link    link   // of self
-	rows    [][]id // success and duration of each slot, then the Set's own, in self
-	warned  bool   // that the layout is full
+	groups  []*group
 	skipped atomic.Uint64
 }
 
@@ -124,23 +124,57 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Set, error) {
 	if st.host.now == nil {
 		st.host.now = time.Now
 	}
-	s := &Set{cfg: cfg, log: log, now: st.host.now, phase: st.phase, reg: newRegistry(st.lim)}
+	s := &Set{cfg: cfg, log: log, now: st.host.now, phase: st.phase}
+	// The group of the general interval is always there and stands first: it says the
+	// Set's own samples.
+	s.add(cfg.Interval.String(), cfg.Interval, st.lim)
 	for _, def := range st.list {
-		if on, said := cfg.Collectors[def.name]; said && !on {
+		if !cfg.runs(def.name) {
 			continue
 		}
-		c, err := def.make(st.host)
+		h := st.host
+		h.interval = cfg.intervalOf(def.name)
+		c, err := def.make(h)
 		if err != nil {
 			return nil, sentinel.Errorf(sentinel.Invalid, "collector %s: %w", def.name, err)
 		}
-		s.slots = append(s.slots, newSlot(def.name, c, st.lim.MaxSeries))
+		at := slices.IndexFunc(s.groups, func(g *group) bool { return g.interval == h.interval })
+		if at < 0 {
+			at = s.add(h.interval.String(), h.interval, st.lim)
+		}
+		g := s.groups[at]
+		g.slots = append(g.slots, newSlot(def.name, c, st.lim.MaxSeries))
 	}
-	s.self.init(st.lim.MaxSeries)
+	s.groups[0].skipped = s.Skipped
 	return s, nil
 }
 
-// Skipped returns how many cycles Run has left out so far, because the host slept
-// or a cycle took longer than the interval. Safe for concurrent use.
+// add makes a group without collectors and returns its place.
+func (s *Set) add(name string, interval time.Duration, lim sentinel.Limits) int {
+	s.groups = append(s.groups, newGroup(name, interval, s.cfg.Timeout, lim, s.log, s.now))
+	return len(s.groups) - 1
+}
+
+// Collect runs one cycle of every group and returns their snapshots, the group of
+// the general interval first. A collector that fails has its own samples absent,
+// node_scrape_collector_success 0, and a line in the log when it starts to fail and
+// when it works again. The error is ctx's, once that has ended. The Values of the
+// Snapshots are the caller's until the next call.
+func (s *Set) Collect(ctx context.Context) ([]Snapshot, error) {
+	var all []Snapshot
+	for _, g := range s.groups {
+		snap, err := g.collect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, snap)
+	}
+	return all, nil
+}
+
+// Skipped returns how many cycles Run has left out so far, of all groups together,
+// because the host slept or a cycle took longer than the interval. Safe for
+// concurrent use.
 func (s *Set) Skipped() uint64 { return s.skipped.Load() }
 
 // Names returns the names of the collectors of this system, in the order in which

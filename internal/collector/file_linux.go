@@ -35,7 +35,7 @@ func (f *file) readUpTo(path string, most int) ([]byte, error) {
 	}
 	defer syscall.Close(fd)
 	if f.buf == nil {
-		f.buf = make([]byte, 4096)
+		f.buf = make([]byte, 512) // most files hold one number
 	}
 	n := 0
 	for {
@@ -53,6 +53,10 @@ func (f *file) readUpTo(path string, most int) ([]byte, error) {
 			return f.buf[:n], nil
 		}
 		n += got
+		// The kernel writes a file of one number in one piece; others it may cut anywhere.
+		if most == maxText && n < len(f.buf) {
+			return f.buf[:n], nil
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +23,11 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func fixture(root string) Option {
 	return func(s *settings) {
 		s.host.proc, s.host.sys = filepath.Join(root, "proc"), filepath.Join(root, "sys")
-		s.host.machine, s.host.pageSize = "x86_64", 4096
+		s.host.machine, s.host.pageSize, s.host.bus = "x86_64", 4096, ""
+		s.host.adjtimex = func(t *syscall.Timex) (int, error) {
+			*t = syscall.Timex{Offset: -123456, Freq: 1 << 20, Maxerror: 250000, Esterror: 120, Status: statusNano | 1, Tick: 10000, Tai: 37}
+			return 0, nil
+		}
 		s.host.now = func() time.Time { return time.UnixMilli(1_700_000_000_123) }
 		s.host.statfs = func(path string) (volume, error) {
 			switch path {
@@ -49,11 +54,11 @@ func newSet(t *testing.T, cfg Config, opts ...Option) *Set {
 
 func collect(t *testing.T, s *Set) Snapshot {
 	t.Helper()
-	snap, err := s.Collect(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	all, err := s.Collect(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d snapshots: %v", len(all), err)
 	}
-	return snap
+	return all[0]
 }
 
 // layoutOf decodes the layout and checks that the snapshot fits it.
@@ -103,7 +108,9 @@ func exposition(t *testing.T, snap Snapshot) string {
 func TestFixtureHosts(t *testing.T) {
 	for _, kernel := range []string{"linux-6.18", "linux-3.10"} {
 		t.Run(kernel, func(t *testing.T) {
-			s := newSet(t, DefaultConfig(), fixture(filepath.Join("testdata", kernel)))
+			cfg := DefaultConfig()
+			cfg.Collectors["tcpstat"] = true
+			s := newSet(t, cfg, fixture(filepath.Join("testdata", kernel)))
 			got := exposition(t, collect(t, s))
 			if again := exposition(t, collect(t, s)); again != got {
 				t.Errorf("the second cycle says something else:\n%s", again)

@@ -8,24 +8,53 @@ import (
 	"strings"
 )
 
-// hwmon reads the temperatures of /sys/class/hwmon. The folder is searched every
-// so often; in between only the sensors found are read.
+// hwmon reads the temperatures, fans, voltages, currents and powers of
+// /sys/class/hwmon. The folder is searched every so often; in between only the
+// sensors found are read.
 type hwmon struct {
 	file
 	dir     string
+	filter  filter
 	sensors []sensor
 	cycle   int
 }
 
-// sensor is one temperature.
+// sensor is one thing that is measured, or one of its limits.
 type sensor struct {
 	path, chip, name, label string
+	measure                 measure
+}
+
+// measure is what a file of a sensor says, see the kernel's hwmon/sysfs-interface.
+type measure struct {
+	kind, file string // temp1_input is "temp" and "input"
+	column
+	div float64
+}
+
+func measures() []measure {
+	return []measure{
+		{"temp", "input", gauge("node_hwmon_temp_celsius", "celsius"), 1000},
+		{"temp", "max", gauge("node_hwmon_temp_max_celsius", "celsius"), 1000},
+		{"temp", "crit", gauge("node_hwmon_temp_crit_celsius", "celsius"), 1000},
+		{"fan", "input", gauge("node_hwmon_fan_rpm", ""), 1},
+		{"in", "input", gauge("node_hwmon_in_volts", "volts"), 1000},
+		{"curr", "input", gauge("node_hwmon_curr_amps", "amperes"), 1000},
+		{"power", "input", gauge("node_hwmon_power_watt", "watts"), 1e6},
+		{"power", "average", gauge("node_hwmon_power_average_watt", "watts"), 1e6},
+	}
 }
 
 // searchEvery is how many cycles the sensors found are trusted: new ones are rare.
 const searchEvery = 30
 
-func newHwmon(h host) (collector, error) { return &hwmon{dir: h.sys + "/class/hwmon"}, nil }
+// maxSensors bounds the files that are read; a server board has a hundred.
+const maxSensors = 512
+
+func newHwmon(h host) (collector, error) {
+	f, err := h.cfg.Hwmon.compile()
+	return &hwmon{dir: h.sys + "/class/hwmon", filter: f}, err
+}
 
 func (c *hwmon) collect(_ context.Context, p *page) error {
 	if c.cycle%searchEvery == 0 {
@@ -40,7 +69,7 @@ func (c *hwmon) collect(_ context.Context, p *page) error {
 	for _, s := range c.sensors {
 		row, known := p.row([]byte(s.path))
 		if !known {
-			row = p.define(s.path, []column{gauge("node_hwmon_temp_celsius", "celsius")}, "chip", s.chip, "sensor", s.name)
+			row = p.define(s.path, []column{s.measure.column}, "chip", s.chip, "sensor", s.name)
 			if s.label != "" {
 				row = p.keep(s.path, append(row, p.define(s.path+" label", []column{gauge("node_hwmon_sensor_label", "")},
 					"chip", s.chip, "sensor", s.name, "label", s.label)...))
@@ -48,7 +77,7 @@ func (c *hwmon) collect(_ context.Context, p *page) error {
 		}
 		// A sensor that is asleep refuses to answer: absent.
 		if v, err := c.readInt(s.path); err == nil {
-			p.set(row[0], float64(v)/1000)
+			p.set(row[0], float64(v)/s.measure.div)
 		}
 		if len(row) > 1 {
 			p.set(row[1], 1)
@@ -72,16 +101,36 @@ func (c *hwmon) search() error {
 		if err != nil {
 			continue
 		}
+		chip := c.chip(dir)
+		if !c.filter.takes(chip) {
+			continue
+		}
 		for _, name := range names {
-			num, ok := strings.CutSuffix(name, "_input")
-			if _, digits := parseUint([]byte(strings.TrimPrefix(num, "temp"))); !ok || !digits || !strings.HasPrefix(num, "temp") {
-				continue
+			if s, ok := sensorOf(name); ok && len(c.sensors) < maxSensors {
+				s.path, s.chip = dir+"/"+name, chip
+				if s.measure.file == "input" || s.measure.file == "average" {
+					s.label, _ = c.readText(dir + "/" + s.name + "_label")
+				}
+				c.sensors = append(c.sensors, s)
 			}
-			label, _ := c.readText(dir + "/" + num + "_label")
-			c.sensors = append(c.sensors, sensor{dir + "/" + name, c.chip(dir), num, label})
 		}
 	}
 	return nil
+}
+
+// sensorOf reads a file's name: temp1_input.
+func sensorOf(file string) (s sensor, ok bool) {
+	name, what, _ := strings.Cut(file, "_")
+	kind := strings.TrimRight(name, "0123456789")
+	if kind == name {
+		return s, false
+	}
+	for _, m := range measures() {
+		if m.kind == kind && m.file == what {
+			return sensor{name: name, measure: m}, true
+		}
+	}
+	return s, false
 }
 
 // chip names a chip by the device behind it, which stays the same over restarts

@@ -8,7 +8,7 @@ import system "github.com/shirou/gopsutil/v4/host"
 // line each. They say less than Linux' ones, under the same names where the
 // meaning is the same.
 func definitions() []definition {
-	return []definition{
+	return append([]definition{
 		{"cpu", newCPU},
 		{"memory", newMemory},
 		{"filesystem", newFilesystem},
@@ -17,7 +17,8 @@ func definitions() []definition {
 		{"load", newLoad},
 		{"uname", newUname},
 		{"time", newClock},
-	}
+		{"agent", newSelf},
+	}, systemDefinitions()...)
 }
 
 func systemHost() host {
@@ -27,3 +28,6 @@ func systemHost() host {
 	}
 	return host{machine: arch}
 }
+
+// platform is what only this system's collectors may look at.
+type platform struct{}

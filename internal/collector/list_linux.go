@@ -9,6 +9,7 @@ import (
 func definitions() []definition {
 	return []definition{
 		{"cpu", newCPU},
+		{"cpufreq", newCPUFreq},
 		{"stat", newStat},
 		{"memory", newMemory},
 		{"vmstat", newVMStat},
@@ -20,6 +21,7 @@ func definitions() []definition {
 		{"processes", newProcesses},
 		{"sockstat", newSockStat},
 		{"netstat", newNetStat},
+		{"tcpstat", newTCPStat},
 		{"filefd", newFileFD},
 		{"conntrack", newConntrack},
 		{"pressure", newPressure},
@@ -27,11 +29,17 @@ func definitions() []definition {
 		{"thermal", newThermal},
 		{"uname", newUname},
 		{"time", newClock},
+		{"timex", newTimex},
+		{"cgroup", newCgroup},
+		{"containers", newContainers},
+		{"systemd", newSystemd},
+		{"agent", newSelf},
 	}
 }
 
 func systemHost() host {
-	return host{proc: "/proc", sys: "/sys", statfs: statfs, machine: machine(), pageSize: os.Getpagesize()}
+	return host{proc: "/proc", sys: "/sys", bus: "/run/dbus/system_bus_socket", statfs: statfs, machine: machine(),
+		pageSize: os.Getpagesize(), platform: platform{adjtimex: syscall.Adjtimex}}
 }
 
 // machine returns what uname -m prints.
@@ -66,4 +74,9 @@ func statfs(path string) (volume, error) {
 		files: st.Files, filesFree: st.Ffree,
 		readonly: st.Flags&readOnly != 0,
 	}, nil
+}
+
+// platform is what only Linux' collectors may look at.
+type platform struct {
+	adjtimex func(*syscall.Timex) (int, error)
 }

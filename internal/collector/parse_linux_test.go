@@ -7,13 +7,14 @@ import (
 
 // FuzzFiles feeds one content to every parser of a whole file or line.
 func FuzzFiles(f *testing.F) {
-	for _, path := range []string{"stat", "meminfo", "net/snmp", "net/netstat", "net/sockstat", "net/dev", "self/mountinfo", "77/stat", "diskstats", "pressure/io"} {
+	for _, path := range []string{"stat", "meminfo", "net/snmp", "net/netstat", "net/sockstat", "net/dev", "self/mountinfo", "77/stat", "diskstats", "pressure/io", "net/tcp", "self/cgroup"} {
 		for _, kernel := range []string{"linux-6.18", "linux-3.10"} {
 			if data, err := os.ReadFile("testdata/" + kernel + "/proc/" + path); err == nil {
 				f.Add(data)
 			}
 		}
 	}
+	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var p page
 		p.init(1000)
@@ -21,10 +22,30 @@ func FuzzFiles(f *testing.F) {
 		var times cpuTimes
 		(&netstat{}).tables(&p, data)
 		(&netstat{}).lines(&p, data)
-		if _, n, ok := parseProcess(data); ok && n < 0 {
-			t.Errorf("%d threads", n)
+		if s, ok := parseProcess(data); ok && (s.threads < 0 || len(s.name) > len(data)) {
+			t.Errorf("read as %+v", s)
 		}
 		pressureTotal(data)
+		var states [len(tcpStates)]int
+		if rest := countTCP(data, &states); len(rest) > len(data) {
+			t.Errorf("%d bytes are left of %d", len(rest), len(data))
+		}
+		if path, ok := cgroupPath(data, "memory"); ok && path[0] != '/' {
+			t.Errorf("a control group at %q", path)
+		}
+		flatKey(data, "usage_usec")
+		ioBytes(data)
+		if _, name, ok := containerOf(string(data), "lxc"); ok && (name == "" || len(unescapeUnit(name)) > len(name)) {
+			t.Errorf("%q is the container %q", data, name)
+		}
+		sensorOf(string(data))
+		for rest := data; len(rest) > 0; {
+			before := len(rest)
+			var name []byte
+			if name, rest = cutEntry(rest); len(name)+len(rest) > before || rest != nil && len(rest) == before {
+				t.Fatalf("an entry of %d bytes is the name %q and leaves %d", before, name, len(rest))
+			}
+		}
 		for rest := data; len(rest) > 0; {
 			var line []byte
 			line, rest = cutLine(rest)

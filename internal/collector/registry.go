@@ -13,7 +13,7 @@ import (
 // absent. A device that comes and goes must not make a new layout each time.
 const keepVanished = 10 * time.Minute
 
-// registry turns the pages of all collectors into one layout.
+// registry turns the pages of a group's collectors into one layout.
 type registry struct {
 	lim     sentinel.Limits
 	known   map[string]*entry
@@ -29,10 +29,10 @@ type registry struct {
 // entry is one series of the layout.
 type entry struct {
 	sentinel.Series
-	key   string
-	group int // which page it comes from
-	at    int // its place in the layout
-	seen  time.Time
+	key  string
+	page int // which page it comes from
+	at   int // its place in the layout
+	seen time.Time
 }
 
 func newRegistry(lim sentinel.Limits) registry {
@@ -47,19 +47,19 @@ type link struct {
 }
 
 // join makes every series of a page known and the link complete.
-func (r *registry) join(l *link, p *page, group int, now time.Time) {
+func (r *registry) join(l *link, p *page, number int, now time.Time) {
 	if l.epoch != p.epoch {
 		l.entries, l.epoch = l.entries[:0], p.epoch
 	}
 	for i := len(l.entries); i < len(p.series); i++ {
-		l.entries = append(l.entries, r.entry(p.series[i], group, now))
+		l.entries = append(l.entries, r.entry(p.series[i], number, now))
 	}
 }
 
-func (r *registry) entry(s sentinel.Series, group int, now time.Time) *entry {
+func (r *registry) entry(s sentinel.Series, page int, now time.Time) *entry {
 	key := s.String()
 	if e := r.known[key]; e != nil {
-		if e.group != group {
+		if e.page != page {
 			return nil // the first page that defines a series owns it
 		}
 		return e
@@ -73,27 +73,27 @@ func (r *registry) entry(s sentinel.Series, group int, now time.Time) *entry {
 	if r.lim.CheckLayout(sentinel.Layout{s}) != nil {
 		return nil
 	}
-	e := &entry{Series: s, key: key, group: group, seen: now}
+	e := &entry{Series: s, key: key, page: page, seen: now}
 	r.known[key] = e
 	r.changed = true
 	return e
 }
 
 // expire drops the series whose thing has been gone for keepVanished and reports
-// which groups lost one: their pages must be reset before they are joined again.
+// which pages lost one: they must be reset before they are joined again.
 // The layout follows in the next cycle.
-func (r *registry) expire(now time.Time) (groups []int) {
+func (r *registry) expire(now time.Time) (pages []int) {
 	for _, e := range r.order {
 		if now.Sub(e.seen) < keepVanished {
 			continue
 		}
 		delete(r.known, e.key)
 		r.changed = true
-		if !slices.Contains(groups, e.group) {
-			groups = append(groups, e.group)
+		if !slices.Contains(pages, e.page) {
+			pages = append(pages, e.page)
 		}
 	}
-	return groups
+	return pages
 }
 
 // layout brings the order, the encoding and the hash up to date. It does nothing
@@ -108,8 +108,8 @@ func (r *registry) layout() {
 		r.order = append(r.order, e)
 	}
 	slices.SortFunc(r.order, func(a, b *entry) int {
-		if a.group != b.group {
-			return a.group - b.group
+		if a.page != b.page {
+			return a.page - b.page
 		}
 		return strings.Compare(a.key, b.key)
 	})

@@ -7,40 +7,53 @@ import (
 	"time"
 )
 
-// Run collects one cycle per interval, at the full multiples of the interval (plus
-// the phase), and hands each to sink. It never catches up: where the host slept, or
-// a cycle took too long, the cycles in between are counted and left out, and the
-// next one is on time again. A set-back clock shortens or repeats one interval and
-// no more. It returns nil when ctx ends, and the sink's error as soon as there is
-// one. The first cycle is collected at once.
+// Run collects one cycle of each group per its interval, at the full multiples of
+// the interval (plus the phase), and hands each to sink. It never catches up: where
+// the host slept, or a cycle took too long, the cycles in between are counted and
+// left out, and the next one is on time again. A set-back clock shortens or repeats
+// one interval and no more. It returns nil when ctx ends, and the sink's error as
+// soon as there is one. The first cycle of each group is collected at once.
+//
+// One timer serves all groups: those that are due together are collected after one
+// wake-up.
 func (s *Set) Run(ctx context.Context, sink Sink) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	last, first := int64(0), true
+	for _, g := range s.groups {
+		g.turn = turn{interval: g.interval, phase: s.phase}
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
 		}
-		slot := s.slotOf(s.now())
-		if first || slot != last {
-			if missed := slot - last - 1; !first && missed > 0 {
-				s.skipped.Add(uint64(missed))
-				s.log.LogAttrs(ctx, slog.LevelInfo, "cycles were left out: the host slept or was too slow",
-					slog.Int64("cycles", missed))
+		for _, g := range s.groups {
+			if !s.due(ctx, g) {
+				continue
 			}
-			last, first = slot, false
-			if err := s.once(ctx, sink); err != nil {
+			if err := s.once(ctx, g, sink); err != nil {
 				return err
 			}
 		}
-		timer.Reset(s.untilSlot(last + 1))
+		timer.Reset(s.arm())
 	}
 }
 
-func (s *Set) once(ctx context.Context, sink Sink) error {
-	snap, err := s.Collect(ctx)
+// due reports whether a cycle of the group is due, and counts those that were
+// missed.
+func (s *Set) due(ctx context.Context, g *group) bool {
+	missed, due := g.turn.take(s.now())
+	if missed > 0 {
+		s.skipped.Add(uint64(missed))
+		s.log.LogAttrs(ctx, slog.LevelInfo, "cycles were left out: the host slept or was too slow",
+			slog.String("group", g.name), slog.Int64("cycles", missed))
+	}
+	return due
+}
+
+func (s *Set) once(ctx context.Context, g *group, sink Sink) error {
+	snap, err := g.collect(ctx)
 	if err != nil {
 		return nil // ctx has ended, which Run sees next
 	}
@@ -50,26 +63,65 @@ func (s *Set) once(ctx context.Context, sink Sink) error {
 	return nil
 }
 
-// slotOf returns the number of the interval that t lies in. A quarter of an
-// interval before its start counts as the next one: timers and the wall clock do
-// not run exactly alike.
-func (s *Set) slotOf(t time.Time) int64 {
-	early := s.cfg.Interval / 4
-	return floorDiv(t.Add(early-s.phase).UnixMilli(), s.cfg.Interval.Milliseconds())
+// arm returns how long it is until a group is due, and notes which ones are then.
+func (s *Set) arm() time.Duration {
+	now := s.now()
+	least := s.groups[0].turn.wait(now)
+	for _, g := range s.groups[1:] {
+		least = min(least, g.turn.wait(now))
+	}
+	for _, g := range s.groups {
+		g.turn.armed = g.turn.wait(now) == least
+	}
+	return least
 }
 
-// untilSlot returns how long it is until interval n starts. After a jump of the
+// turn says when the cycles of a group are due. Its interval is numbered from the
+// epoch on, moved by the phase.
+type turn struct {
+	interval, phase time.Duration
+	last            int64 // number of the interval of the last cycle
+	begun           bool  // there was a cycle
+	armed           bool  // the timer was set for this group
+}
+
+// take reports whether a cycle is due at now, which is then taken as collected, and
+// how many before it were missed.
+func (t *turn) take(now time.Time) (missed int64, due bool) {
+	n := t.number(now, t.armed || !t.begun)
+	switch {
+	case !t.begun:
+	case n == t.last, !t.armed && n < t.last:
+		return 0, false
+	default:
+		missed = max(n-t.last-1, 0)
+	}
+	t.last, t.begun = n, true
+	return missed, true
+}
+
+// number returns the number of the interval that now lies in. Where the timer was
+// set for its start, a quarter of an interval before that counts as the next one
+// already: timers and the wall clock do not run exactly alike.
+func (t *turn) number(now time.Time, early bool) int64 {
+	if early {
+		now = now.Add(t.interval / 4)
+	}
+	return floorDiv(now.Add(-t.phase).UnixMilli(), t.interval.Milliseconds())
+}
+
+// wait returns how long it is until the next interval starts. After a jump of the
 // clock, either way, it is never more than the interval and the quarter by which
-// slotOf is early, nor less than nothing.
-func (s *Set) untilSlot(n int64) time.Duration {
-	now := s.now()
-	start := time.UnixMilli(n * s.cfg.Interval.Milliseconds()).Add(s.phase)
-	if d := start.Sub(now); d <= s.cfg.Interval {
+// number may be early, nor less than nothing.
+func (t *turn) wait(now time.Time) time.Duration {
+	if d := t.start(t.last + 1).Sub(now); d <= t.interval {
 		return max(d, 0)
 	}
-	next := s.slotOf(now) + 1
-	start = time.UnixMilli(next * s.cfg.Interval.Milliseconds()).Add(s.phase)
-	return max(start.Sub(now), 0)
+	return max(t.start(t.number(now, true)+1).Sub(now), 0)
+}
+
+func (t *turn) start(n int64) time.Time {
+	return time.UnixMilli(n * t.interval.Milliseconds()).Add(t.phase)
 }
 
 func floorDiv(a, b int64) int64 {

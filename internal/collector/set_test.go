@@ -53,10 +53,11 @@ func stubSet(t *testing.T, log *slog.Logger, opts ...Option) *Set {
 
 func snapOf(t *testing.T, s *Set) (Snapshot, map[string]float64) {
 	t.Helper()
-	snap, err := s.Collect(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	all, err := s.Collect(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d snapshots: %v", len(all), err)
 	}
+	snap := all[0]
 	layout, err := wire.DecodeLayout(snap.Layout, sentinel.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
@@ -285,11 +286,20 @@ func TestConfig(t *testing.T) {
 		{func(c *Config) { c.Interval += time.Microsecond }, "interval"},
 		{func(c *Config) { c.Timeout = time.Minute }, "timeout"},
 		{func(c *Config) { c.Timeout = 0 }, "timeout"},
+		{func(c *Config) { c.Interval = 25 * time.Hour }, "interval"},
+		{func(c *Config) { c.Intervals["cpu"] = time.Second }, "timeout"},
+		{func(c *Config) { c.Intervals["cpu"] = time.Second / 2 }, "intervals.cpu"},
+		{func(c *Config) { c.Intervals["gpu"] = time.Minute }, "intervals.gpu"},
 		{func(c *Config) { c.Network.Exclude = "(" }, "network.exclude"},
 		{func(c *Config) { c.Filesystem.Types.Include = "[" }, "filesystem.types.include"},
 		{func(c *Config) { c.Collectors["gpu"] = true }, "collectors.gpu"},
+		{func(c *Config) { c.Collectors["services"], c.Intervals["services"] = false, time.Minute }, ""},
+		{func(c *Config) { c.Hwmon.Include = "(" }, "hwmon.include"},
+		{func(c *Config) { c.Processes.Top = -1 }, "processes.top"},
+		{func(c *Config) { c.Processes.Exclude = "(" }, "processes.exclude"},
+		{func(c *Config) { c.Containers.Max = 501 }, "containers.max"},
 	} {
-		if strings.HasSuffix(c.want, "gpu") && runtime.GOOS != "linux" {
+		if strings.HasSuffix(c.want, ".gpu") && runtime.GOOS != "linux" {
 			continue // the list of names is only complete there
 		}
 		cfg := DefaultConfig()

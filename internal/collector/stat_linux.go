@@ -8,7 +8,7 @@ import (
 // stat reads the counters in /proc/stat that are not about single cores.
 type stat struct {
 	file
-	path string
+	path, uptime string
 }
 
 // statKeys are the lines that statColumns' series are read from.
@@ -22,10 +22,13 @@ func statColumns() []column {
 		counter("node_forks_total", ""),
 		gauge("node_procs_running", ""),
 		gauge("node_procs_blocked", ""),
+		gauge("sentinel_host_uptime_seconds", "seconds"),
 	}
 }
 
-func newStat(h host) (collector, error) { return &stat{path: h.proc + "/stat"}, nil }
+func newStat(h host) (collector, error) {
+	return &stat{path: h.proc + "/stat", uptime: h.proc + "/uptime"}, nil
+}
 
 func (c *stat) collect(_ context.Context, p *page) error {
 	row := p.fixed(statColumns)
@@ -50,6 +53,13 @@ func (c *stat) collect(_ context.Context, p *page) error {
 	}
 	if found == 0 {
 		return fmt.Errorf("%s holds nothing that is known", c.path)
+	}
+	if data, err = c.read(c.uptime); err != nil {
+		return err
+	}
+	field, _ := cutField(data)
+	if v, ok := parseDecimal(field); ok {
+		p.set(row[len(statKeys)], v)
 	}
 	return nil
 }

@@ -2,10 +2,14 @@ package collector
 
 import "context"
 
-// uname says which system the host runs, as labels of a series that is always 1.
+// uname says which system the host runs, as labels of a series that is always 1. The
+// names hardly ever change: they are read every so often.
 type uname struct {
 	file
 	dir, machine string
+	labels       []string
+	key          string
+	cycle        int
 }
 
 func newUname(h host) (collector, error) {
@@ -13,21 +17,31 @@ func newUname(h host) (collector, error) {
 }
 
 func (c *uname) collect(_ context.Context, p *page) error {
-	labels := []string{"sysname", "ostype", "release", "osrelease", "version", "version",
+	if c.cycle%searchEvery == 0 {
+		if err := c.search(); err != nil {
+			return err
+		}
+	}
+	c.cycle++
+	row, known := p.row([]byte(c.key))
+	if !known {
+		row = p.define(c.key, []column{gauge("node_uname_info", "")}, append(c.labels, "machine", c.machine)...)
+	}
+	p.set(row[0], 1)
+	return nil
+}
+
+func (c *uname) search() error {
+	c.labels = []string{"sysname", "ostype", "release", "osrelease", "version", "version",
 		"nodename", "hostname", "domainname", "domainname"}
-	key := ""
-	for i := 1; i < len(labels); i += 2 {
-		text, err := c.readText(c.dir + labels[i])
+	c.key = ""
+	for i := 1; i < len(c.labels); i += 2 {
+		text, err := c.readText(c.dir + c.labels[i])
 		if err != nil {
 			return err
 		}
-		labels[i] = text
-		key += text + "\n"
+		c.labels[i] = text
+		c.key += text + "\n"
 	}
-	row, known := p.row([]byte(key))
-	if !known {
-		row = p.define(key, []column{gauge("node_uname_info", "")}, append(labels, "machine", c.machine)...)
-	}
-	p.set(row[0], 1)
 	return nil
 }

@@ -25,6 +25,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sentinelgo/sentinel/scripts/exporter"
 )
 
 // What the agent may take. Memory is in kB as the kernel prints it.
@@ -37,9 +39,8 @@ const (
 )
 
 const (
-	settle   = 6 * time.Second // after the start, before counting begins
-	starts   = 5               // runs that time the first acknowledgement; the median counts
-	exporter = "github.com/prometheus/node_exporter@v1.12.1"
+	settle = 6 * time.Second // after the start, before counting begins
+	starts = 5               // runs that time the first acknowledgement; the median counts
 )
 
 func main() {
@@ -133,16 +134,11 @@ func (b *bench) build(ctx context.Context) error {
 
 // installExporter returns the path of node_exporter, or why there is none.
 func (b *bench) installExporter(ctx context.Context) (path, why string) {
-	ctx, cancel := context.WithTimeout(ctx, 8*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "install", "-trimpath", "-ldflags", "-s -w", exporter)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOBIN="+b.dir, "GOFLAGS=-mod=mod")
-	cmd.Dir = b.dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		return "", fmt.Sprintf("go install %s: %v: %s", exporter, err, lines[len(lines)-1])
+	path, err := exporter.Install(ctx, b.dir)
+	if err != nil {
+		return "", err.Error()
 	}
-	return filepath.Join(b.dir, "node_exporter"), ""
+	return path, ""
 }
 
 // startSystem runs the all-in-one process until this host's first samples are in

@@ -117,10 +117,6 @@ func Run(ctx context.Context, cfg Config, version string, logger *slog.Logger) e
 			logger.Error("log could not be closed", "error", err)
 		}
 	}()
-	set, err := collector.New(c.Collect, logger.With("part", "collector"))
-	if err != nil {
-		return fmt.Errorf("agent: %w", err)
-	}
 	reg := telemetry.NewRegistry()
 	up := uplink.New(c.Server, uplink.Deps{
 		Log: log, Identity: store, Info: hostInfo(version), Metrics: reg, Logger: logger.With("part", "uplink"),
@@ -130,6 +126,10 @@ func Run(ctx context.Context, cfg Config, version string, logger *slog.Logger) e
 	keep := &keeper{
 		log: log, logger: logger, acknowledged: c.Acknowledged, service: up.ServiceTime,
 		now: time.Now, elapsed: func() time.Duration { return time.Since(start) },
+	}
+	set, err := collector.New(c.Collect, logger.With("part", "collector"), collector.WithSelf(keep.self(up.Status)))
+	if err != nil {
+		return fmt.Errorf("agent: %w", err)
 	}
 	keep.register(reg, set.Skipped)
 

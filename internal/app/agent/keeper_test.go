@@ -2,6 +2,7 @@ package agent
 
 import (
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/collector"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
+	"github.com/sentinelgo/sentinel/internal/uplink"
 	"github.com/sentinelgo/sentinel/internal/wal"
 	"github.com/sentinelgo/sentinel/internal/wire"
 )
@@ -168,5 +170,36 @@ func TestMetricsOfTheLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.metric("sentinel_agent_uplink_lag_seconds " + step.lag)
+	}
+}
+
+// What is said among the samples is what /metrics says.
+func TestSelfAgreesWithMetrics(t *testing.T) {
+	h := newHost(t)
+	ask := h.self(func() uplink.Status { return uplink.Status{Connected: true} })
+	for settled := range uint64(4) {
+		h.collect(2)
+		epoch := h.log.Generations()[0].Epoch
+		if settled > 0 {
+			if err := h.log.Settle(sentinel.Mark{Epoch: epoch, Settled: []sentinel.SeqRange{{First: 1, Last: 2 * settled}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		said := 0
+		ask(func(name string, v float64, labels ...string) {
+			said++
+			switch series := sentinel.NewSeries(name, sentinel.Gauge, "", labels...); name {
+			case "sentinel_agent_connected":
+				if v != 1 {
+					t.Errorf("%s is %v", series, v)
+				}
+			case "sentinel_agent_goroutines":
+			default:
+				h.metric(series.String() + " " + strconv.FormatFloat(v, 'f', -1, 64))
+			}
+		})
+		if said < 10 {
+			t.Fatalf("%d values", said)
+		}
 	}
 }

@@ -48,25 +48,41 @@ func Once(ctx context.Context, cfg collector.Config, format string, w io.Writer,
 		return fmt.Errorf("agent: collect: %w", ctx.Err())
 	case <-time.After(onceBetween):
 	}
-	snap, err := set.Collect(ctx)
+	all, err := set.Collect(ctx)
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
-	layout, err := wire.DecodeLayout(snap.Layout, sentinel.DefaultLimits())
+	layout, cycle, err := joined(all)
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
 	if format == "json" {
-		return writeSamples(w, layout, snap.Cycle)
+		return writeSamples(w, layout, cycle)
 	}
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "SERIES\tVALUE\tUNIT")
 	for i, s := range layout {
-		if v := snap.Cycle.Values[i]; !sentinel.IsAbsent(v) {
+		if v := cycle.Values[i]; !sentinel.IsAbsent(v) {
 			fmt.Fprintf(out, "%s\t%s\t%s\n", s, strconv.FormatFloat(v, 'f', -1, 64), s.Unit)
 		}
 	}
 	return out.Flush()
+}
+
+// joined returns the snapshots as one cycle, at the time of the first.
+func joined(all []collector.Snapshot) (layout sentinel.Layout, cycle sentinel.Cycle, err error) {
+	for i, snap := range all {
+		part, err := wire.DecodeLayout(snap.Layout, sentinel.DefaultLimits())
+		if err != nil {
+			return nil, cycle, err
+		}
+		layout = append(layout, part...)
+		if i == 0 {
+			cycle.Time = snap.Cycle.Time
+		}
+		cycle.Values = append(cycle.Values, snap.Cycle.Values...)
+	}
+	return layout, cycle, nil
 }
 
 func writeSamples(w io.Writer, layout sentinel.Layout, c sentinel.Cycle) error {

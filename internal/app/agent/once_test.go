@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sentinelgo/sentinel/internal/collector"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -33,6 +34,22 @@ func TestOnce(t *testing.T) {
 	for _, name := range []string{"node_time_seconds", "node_cpu_seconds_total", "sentinel_host_cpu_used_percent", "sentinel_host_memory_used_percent"} {
 		if !got[name] {
 			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
+// Collectors with intervals of their own are printed with the others.
+func TestOnceOfSeveralIntervals(t *testing.T) {
+	t.Parallel()
+	cfg := collector.DefaultConfig()
+	cfg.Intervals["time"] = time.Minute
+	var b bytes.Buffer
+	if err := Once(t.Context(), cfg, "table", &b, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"\nnode_time_seconds ", "\nsentinel_host_cpu_used_percent "} {
+		if strings.Count(b.String(), name) != 1 {
+			t.Errorf("%q is not printed once", name)
 		}
 	}
 }
