@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -11,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
-	"github.com/sentinelgo/sentinel/internal/app/agent"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
@@ -33,32 +31,21 @@ Examples:
   sentinel-agent --config sentinel.yml --check
   sentinel-agent --once -o json
   SENTINEL_AGENT_SERVER_ADDRESS=sentinel.example:7443 sentinel-agent`)
-	cfg := agent.DefaultConfig()
-	load := command.Daemon(root, &cfg, func(ctx context.Context) error {
-		logger, err := cfg.Log.Logger(os.Stderr)
-		if err != nil {
-			return err
+	d := daemon{version: v, path: command.ConfigFlag(root)}
+	flags := root.Flags()
+	check := flags.Bool("check", false, "check the configuration and exit")
+	once := flags.Bool("once", false, "collect once, print what was found and exit; needs no credential and no server")
+	output := flags.StringP("output", "o", "table", "how --once prints: table or json")
+	root.RunE = func(c *cobra.Command, _ []string) error {
+		switch {
+		case flags.Changed("output") && !*once:
+			return sentinel.Errorf(sentinel.Invalid, "--output goes with --once")
+		case *once:
+			return d.once(c.Context(), *output, c.OutOrStdout())
+		case *check:
+			return d.check(c.OutOrStdout())
 		}
-		return agent.Run(ctx, cfg, v, logger)
-	})
-	once := root.Flags().Bool("once", false, "collect once, print what was found and exit; needs no credential and no server")
-	output := root.Flags().StringP("output", "o", "table", "how --once prints: table or json")
-	daemon := root.RunE
-	root.RunE = func(c *cobra.Command, args []string) error {
-		if !*once {
-			if c.Flags().Changed("output") {
-				return sentinel.Errorf(sentinel.Invalid, "--output goes with --once")
-			}
-			return daemon(c, args)
-		}
-		if err := load(); err != nil {
-			return err
-		}
-		logger, err := cfg.Log.Logger(os.Stderr)
-		if err != nil {
-			return err
-		}
-		return agent.Once(c.Context(), cfg.Agent.Collect, *output, c.OutOrStdout(), logger)
+		return d.run(c.Context())
 	}
 	os.Exit(command.Main(root))
 }

@@ -66,6 +66,13 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// Check reads what the configuration names and says what of it cannot be used:
+// Run would end with the same error.
+func (c Config) Check() error {
+	_, err := c.transport()
+	return err
+}
+
 const (
 	retryBase    = 500 * time.Millisecond
 	refusedFloor = 30 * time.Second // between tries after the service refused the key
@@ -90,6 +97,7 @@ type Uplink struct {
 	deps    Deps
 	metrics *uplinkMetrics
 	stall   time.Duration
+	nudges  chan struct{}
 
 	mu      sync.Mutex
 	status  Status
@@ -107,7 +115,7 @@ type Status struct {
 
 // New returns an uplink; Run makes it work.
 func New(cfg Config, deps Deps) *Uplink {
-	u := &Uplink{cfg: cfg, deps: deps, stall: stallFirst, status: Status{Since: time.Now()}}
+	u := &Uplink{cfg: cfg, deps: deps, stall: stallFirst, nudges: make(chan struct{}, 1), status: Status{Since: time.Now()}}
 	u.metrics = newMetrics(deps.Metrics, u)
 	return u
 }
@@ -171,12 +179,31 @@ func (u *Uplink) Run(ctx context.Context) error {
 		} else {
 			wait.Max = u.cfg.RetryMax
 		}
-		if wait.Wait(ctx) != nil {
-			break
-		}
+		u.pause(ctx, &wait)
 	}
 	u.setDown("the agent is stopping")
 	return nil
+}
+
+// pause waits before the next try to connect, until ctx ends or somebody asks for
+// that try at once.
+func (u *Uplink) pause(ctx context.Context, wait *backoff.Backoff) {
+	t := time.NewTimer(wait.Next())
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case <-u.nudges:
+	}
+}
+
+// Nudge ends the wait before the next try to connect, where one is under way, or
+// else the next one. Safe for concurrent use.
+func (u *Uplink) Nudge() {
+	select {
+	case u.nudges <- struct{}{}:
+	default:
+	}
 }
 
 // explain turns a session's end into one line for people.

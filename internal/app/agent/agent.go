@@ -2,21 +2,14 @@
 package agent
 
 import (
-	"context"
-	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/sentinelgo/sentinel/internal/app/process"
 	"github.com/sentinelgo/sentinel/internal/collector"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sentinelpb"
-	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 	"github.com/sentinelgo/sentinel/internal/uplink"
 	"github.com/sentinelgo/sentinel/internal/wal"
@@ -42,6 +35,8 @@ type Section struct {
 	Listen string `yaml:"listen"`
 	// BufferLimit is how long the agent may be without a server and still be ready.
 	BufferLimit time.Duration `yaml:"buffer_limit"`
+	// HostMetrics serves the host's last values at /metrics too.
+	HostMetrics bool `yaml:"host_metrics"`
 
 	// Acknowledged, where set, is told each cycle that the log has acknowledged.
 	// Tests compare what it was told with what the database holds.
@@ -87,69 +82,6 @@ func (s Section) Credential() string {
 
 // LogDir returns the folder of the write-ahead log.
 func (s Section) LogDir() string { return filepath.Join(s.StateDir, "wal") }
-
-const maxDeadLetterBytes = 64 << 20
-
-// Run is the agent until ctx ends; then it returns nil. An error means that it
-// could not start: a missing credential, a log in use, an unusable address.
-func Run(ctx context.Context, cfg Config, version string, logger *slog.Logger) error {
-	c := cfg.Agent
-	cred, err := sign.LoadCredential(c.Credential())
-	if err != nil {
-		return fmt.Errorf("agent: %w; `sentinelctl agent register --out %s` makes one", err, c.Credential())
-	}
-	lis, err := process.Listen(ctx, "agent.listen", c.Listen)
-	if err != nil {
-		return err
-	}
-	log, err := wal.Open(c.LogDir(), c.WAL, logger.With("part", "wal"))
-	if err != nil {
-		return fmt.Errorf("agent: %w", err)
-	}
-	defer func() {
-		if err := log.Close(); err != nil {
-			logger.Error("log could not be closed", "error", err)
-		}
-	}()
-	set, err := collector.New(c.Collect, logger.With("part", "collector"))
-	if err != nil {
-		return fmt.Errorf("agent: %w", err)
-	}
-	reg := telemetry.NewRegistry()
-	up := uplink.New(c.Server, uplink.Deps{
-		Log: log, Credential: cred, Info: hostInfo(version), Metrics: reg, Logger: logger.With("part", "uplink"),
-		DeadLetter: uplink.DeadLetters{Dir: filepath.Join(c.StateDir, "deadletters"), MaxBytes: maxDeadLetterBytes},
-	})
-	start := time.Now()
-	keep := &keeper{
-		log: log, logger: logger, acknowledged: c.Acknowledged, service: up.ServiceTime,
-		now: time.Now, elapsed: func() time.Duration { return time.Since(start) },
-	}
-	keep.register(reg, set.Skipped)
-
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		defer keep.stop()
-		return set.Run(ctx, keep)
-	})
-	group.Go(func() error { return up.Run(ctx) })
-	if lis != nil {
-		mux := telemetry.Handler(reg, []telemetry.Check{{Name: "log", Ask: keep.healthy}}, []telemetry.Check{
-			{Name: "log", Ask: keep.healthy},
-			{Name: "uplink", Ask: func(context.Context) error { return uplinkReady(up.Status(), c.BufferLimit) }},
-		})
-		group.Go(func() error { return telemetry.Serve(ctx, lis, mux) })
-	}
-	logger.Info("agent started", "agent", cred.Agent, "version", version, "state", c.StateDir)
-	return group.Wait()
-}
-
-func uplinkReady(s uplink.Status, limit time.Duration) error {
-	if !s.Connected && time.Since(s.Since) > limit {
-		return sentinel.Errorf(sentinel.Unavailable, "no server for %s: %s", time.Since(s.Since).Round(time.Second), s.LastError)
-	}
-	return nil
-}
 
 func hostInfo(version string) *sentinelpb.AgentInfo {
 	host, err := os.Hostname()

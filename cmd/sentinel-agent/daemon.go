@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/sentinelgo/sentinel/internal/app/agent"
+	"github.com/sentinelgo/sentinel/internal/config"
+)
+
+// daemon is the agent with the configuration file that the command line names.
+type daemon struct {
+	version string
+	path    *string
+}
+
+// load reads the configuration: defaults, then the file, then the environment.
+func (d daemon) load() (agent.Config, error) {
+	cfg := agent.DefaultConfig()
+	err := config.Load(*d.path, os.Environ(), &cfg)
+	return cfg, err
+}
+
+func (d daemon) check(out io.Writer) error {
+	if _, err := d.load(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out, "the configuration is good")
+	return err
+}
+
+func (d daemon) once(ctx context.Context, format string, out io.Writer) error {
+	cfg, err := d.load()
+	if err != nil {
+		return err
+	}
+	logger, err := cfg.Log.Logger(os.Stderr)
+	if err != nil {
+		return err
+	}
+	return agent.Once(ctx, cfg.Agent.Collect, format, out, logger)
+}
+
+// run is the agent until ctx ends. SIGHUP makes it read its configuration again.
+func (d daemon) run(ctx context.Context) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	cfg, trouble, err := agent.Choose(*d.path, os.Environ(), d.load)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	logger, err := cfg.Log.LoggerAt(os.Stderr, level)
+	if err != nil {
+		return err
+	}
+	return agent.Options{File: *d.path, Load: d.load, Trouble: trouble, Level: level, Reload: hangup}.Run(ctx, cfg, d.version, logger)
+}
