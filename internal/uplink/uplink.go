@@ -179,22 +179,26 @@ func (u *Uplink) Run(ctx context.Context) error {
 		} else {
 			wait.Max = u.cfg.RetryMax
 		}
-		u.pause(ctx, &wait)
+		if u.pause(ctx, &wait) {
+			conn.ResetConnectBackoff()
+		}
 	}
 	u.setDown("the agent is stopping")
 	return nil
 }
 
 // pause waits before the next try to connect, until ctx ends or somebody asks for
-// that try at once.
-func (u *Uplink) pause(ctx context.Context, wait *backoff.Backoff) {
+// that try at once, which it reports.
+func (u *Uplink) pause(ctx context.Context, wait *backoff.Backoff) (nudged bool) {
 	t := time.NewTimer(wait.Next())
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-t.C:
 	case <-u.nudges:
+		return true
 	}
+	return false
 }
 
 // Nudge ends the wait before the next try to connect, where one is under way, or

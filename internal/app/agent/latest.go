@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,17 +103,7 @@ func (l *latest) writePrometheus(to io.Writer) {
 			_, _ = w.WriteString("# TYPE " + name + " " + v.Kind.String() + "\n")
 		}
 		line = append(append(line[:0], v.String()...), ' ')
-		_, _ = w.Write(append(appendValue(line, v.v), '\n'))
+		_, _ = w.Write(append(strconv.AppendFloat(line, v.v, 'g', -1, 64), '\n'))
 	}
 	_ = w.Flush()
-}
-
-func appendValue(b []byte, v float64) []byte {
-	switch {
-	case math.IsInf(v, 1):
-		return append(b, "+Inf"...)
-	case math.IsInf(v, -1):
-		return append(b, "-Inf"...)
-	}
-	return strconv.AppendFloat(b, v, 'g', -1, 64) // NaN is written as it should be
 }

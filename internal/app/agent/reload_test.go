@@ -432,3 +432,76 @@ func TestLastGoodIsItsOwn(t *testing.T) {
 		t.Errorf("nobody says where the copy is: %v", err)
 	}
 }
+
+// A second agent in the same folder is turned away by the log's lock, and does not
+// touch the socket of the one that runs; one that was killed leaves none in the way.
+func TestOneAgentOwnsTheSocket(t *testing.T) {
+	r := newRunning(t)
+	r.start()
+	cfg, err := r.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Agent.Listen = ""
+	if err := Run(t.Context(), cfg, "v2", slog.New(slog.DiscardHandler)); sentinel.CodeOf(err) != sentinel.Conflict {
+		t.Fatalf("a second agent: %v", err)
+	}
+	if s := r.status(); s.Version != "v1" {
+		t.Errorf("the socket answers for %s", s.Version)
+	}
+	r.stop()
+	socket := control.SocketPath(filepath.Join(r.dir, "state"))
+	if _, err := os.Lstat(socket); err == nil {
+		t.Error("the socket is still there after a clean end")
+	}
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+	r.start()
+	if info, err := os.Stat(filepath.Dir(socket)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the state folder's mode is %v, %v", info.Mode(), err)
+	}
+}
+
+// Without a service nothing is settled, and a flush says so when its time is over.
+func TestFlushWithoutAService(t *testing.T) {
+	r := newRunning(t)
+	r.start()
+	r.until("the first cycle is kept", func() bool { return len(r.cycles()) > 0 })
+	f, err := r.ctl.Flush(t.Context(), 200*time.Millisecond)
+	if err != nil || f.Done || !strings.Contains(f.Reason, "there is no connection: ") || len(f.Marks) != 1 || f.Marks[0].Settled != 0 {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if s := r.status(); s.Log.OldestUnsettled == nil || s.Log.Appended == 0 || len(s.Collectors) < 5 {
+		t.Errorf("the status is %+v", s)
+	}
+}
+
+// What is part of another program is not reloaded, and that is no trouble.
+func TestReloadWithoutAFile(t *testing.T) {
+	r := newRunning(t)
+	cfg, err := r.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, cfg, "v1", slog.New(slog.DiscardHandler)) }()
+	r.until("the agent answers", func() bool { _, err := r.ctl.Status(t.Context()); return err == nil })
+	if out := r.reload(); out.OK || !strings.Contains(out.Error, "restart that") {
+		t.Errorf("the answer is %+v", out)
+	}
+	if code, body := r.get("/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz says %d %s", code, body)
+	}
+	if _, err := os.Stat(filepath.Join(r.dir, "state", lastGoodName)); err == nil {
+		t.Error("a last good configuration was kept")
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
