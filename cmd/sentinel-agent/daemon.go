@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/sentinelgo/sentinel/internal/app/agent"
 	"github.com/sentinelgo/sentinel/internal/config"
+	"github.com/sentinelgo/sentinel/internal/service"
 )
 
 // daemon is the agent with the configuration file that the command line names.
@@ -23,6 +25,9 @@ type daemon struct {
 func (d daemon) load() (agent.Config, error) {
 	cfg := agent.DefaultConfig()
 	err := config.Load(*d.path, os.Environ(), &cfg)
+	if cfg.Agent.CredentialFile == "" {
+		cfg.Agent.CredentialFile = handedCredential(os.Getenv("CREDENTIALS_DIRECTORY"))
+	}
 	return cfg, err
 }
 
@@ -60,5 +65,15 @@ func (d daemon) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return agent.Options{File: *d.path, Load: d.load, Trouble: trouble, Level: level, Reload: hangup}.Run(ctx, cfg, d.version, logger)
+	return agent.Options{File: *d.path, Load: d.load, Trouble: trouble, Level: level, Reload: hangup, Manager: service.NewNotifier(os.Getenv)}.Run(ctx, cfg, d.version, logger)
+}
+
+// handedCredential is the credential that systemd hands over in a folder of its own
+// (LoadCredential=credential.json:…), empty where it hands none over.
+func handedCredential(dir string) string {
+	path := filepath.Join(dir, "credential.json")
+	if _, err := os.Stat(path); dir == "" || err != nil {
+		return ""
+	}
+	return path
 }

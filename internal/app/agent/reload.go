@@ -8,6 +8,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/config"
 	"github.com/sentinelgo/sentinel/internal/control"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/service"
 )
 
 // needsRestart reports whether a key is read once, when the agent starts: what
@@ -35,6 +36,8 @@ func (l *life) Reload() control.Reload {
 	if l.o.Load == nil {
 		return control.Reload{Error: "this agent has its configuration from the program that it is part of: restart that", Applied: []string{}, NeedsRestart: []string{}}
 	}
+	l.tell(service.Reloading())
+	defer l.tell(service.Ready)
 	r, err := l.reload()
 	l.mu.Lock()
 	l.last, l.trouble = time.Now(), err

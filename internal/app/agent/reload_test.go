@@ -21,6 +21,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/config"
 	"github.com/sentinelgo/sentinel/internal/control"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/service"
 	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/wal"
 )
@@ -40,7 +41,9 @@ type running struct {
 	mu   sync.Mutex
 	kept []wal.Position
 
-	stop func() // and wait
+	manager *service.Notifier
+	hangup  <-chan os.Signal
+	stop    func() // and wait
 }
 
 type syncBuffer struct {
@@ -135,7 +138,7 @@ func (r *running) start() {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Options{File: r.file, Load: r.load, Trouble: trouble, Level: &r.level}.Run(ctx, cfg, "v1", logger)
+		ended <- Options{File: r.file, Load: r.load, Trouble: trouble, Level: &r.level, Manager: r.manager, Reload: r.hangup}.Run(ctx, cfg, "v1", logger)
 	}()
 	r.stop = sync.OnceFunc(func() {
 		cancel()

@@ -17,6 +17,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/collector"
 	"github.com/sentinelgo/sentinel/internal/control"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/service"
 	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 	"github.com/sentinelgo/sentinel/internal/uplink"
@@ -40,6 +41,8 @@ type Options struct {
 	Level *slog.LevelVar
 	// Reload asks for a reload, as SIGHUP does.
 	Reload <-chan os.Signal
+	// Manager is told how the agent stands; nil where nobody wants to know.
+	Manager *service.Notifier
 }
 
 // Run is the agent until ctx ends; then it returns nil. An error means that it
@@ -165,6 +168,7 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 		group.Go(func() error { return telemetry.Serve(ctx, socket, control.Handler(l)) })
 	}
 	group.Go(func() error { return l.obey(ctx) })
+	l.tell(service.Ready)
 	logger.Info("agent started", "agent", t.cred.Agent, "version", version, "state", c.StateDir)
 	return group.Wait()
 }
@@ -194,16 +198,4 @@ func (l *life) config() Config {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.cfg
-}
-
-// obey reloads when it is asked to, until ctx ends.
-func (l *life) obey(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-l.o.Reload: // never, where it is nil
-			l.Reload()
-		}
-	}
 }
