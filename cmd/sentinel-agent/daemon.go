@@ -19,10 +19,15 @@ import (
 type daemon struct {
 	version string
 	path    *string
+
+	// Where the Windows service manager has started it: what asks for a reload, and
+	// where errors go.
+	reload <-chan os.Signal
+	events service.Events
 }
 
 // load reads the configuration: defaults, then the file, then the environment.
-func (d daemon) load() (agent.Config, error) {
+func (d *daemon) load() (agent.Config, error) {
 	cfg := agent.DefaultConfig()
 	err := config.Load(*d.path, os.Environ(), &cfg)
 	if cfg.Agent.CredentialFile == "" {
@@ -31,7 +36,7 @@ func (d daemon) load() (agent.Config, error) {
 	return cfg, err
 }
 
-func (d daemon) check(out io.Writer) error {
+func (d *daemon) check(out io.Writer) error {
 	if _, err := d.load(); err != nil {
 		return err
 	}
@@ -39,7 +44,7 @@ func (d daemon) check(out io.Writer) error {
 	return err
 }
 
-func (d daemon) once(ctx context.Context, format string, out io.Writer) error {
+func (d *daemon) once(ctx context.Context, format string, out io.Writer) error {
 	cfg, err := d.load()
 	if err != nil {
 		return err
@@ -52,10 +57,14 @@ func (d daemon) once(ctx context.Context, format string, out io.Writer) error {
 }
 
 // run is the agent until ctx ends. SIGHUP makes it read its configuration again.
-func (d daemon) run(ctx context.Context) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func (d *daemon) run(ctx context.Context) error {
+	reload := d.reload
+	if reload == nil {
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		reload = hangup
+	}
 	cfg, trouble, err := agent.Choose(*d.path, os.Environ(), d.load)
 	if err != nil {
 		return err
@@ -65,7 +74,11 @@ func (d daemon) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return agent.Options{File: *d.path, Load: d.load, Trouble: trouble, Level: level, Reload: hangup, Manager: service.NewNotifier(os.Getenv)}.Run(ctx, cfg, d.version, logger)
+	if d.events != nil { // nobody sees what a Windows service prints
+		logger = slog.New(service.NewEventHandler(d.events, level))
+	}
+	o := agent.Options{File: *d.path, Load: d.load, Trouble: trouble, Level: level, Reload: reload, Manager: service.NewNotifier(os.Getenv)}
+	return o.Run(ctx, cfg, d.version, logger)
 }
 
 // handedCredential is the credential that systemd hands over in a folder of its own
