@@ -5,8 +5,8 @@ import (
 	"cmp"
 	"io"
 	"slices"
+	"sort"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -70,7 +70,7 @@ type value struct {
 func (l *latest) values() []value {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	slices.SortFunc(l.cycles, func(a, b lastCycle) int { return byAge(b, a) })
+	sort.Slice(l.cycles, func(i, j int) bool { return l.cycles[i].at > l.cycles[j].at }) // slices' sorts cost 10 KB each of the agent's binary
 	var out []value
 	seen := map[string]bool{}
 	l.cycles = slices.DeleteFunc(l.cycles, func(c lastCycle) bool {
@@ -86,7 +86,7 @@ func (l *latest) values() []value {
 		}
 		return false
 	})
-	slices.SortStableFunc(out, func(a, b value) int { return strings.Compare(a.Name, b.Name) })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
 }
 

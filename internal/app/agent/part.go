@@ -39,19 +39,17 @@ func (p *part) run(ctx context.Context, first func(context.Context) error) error
 	}
 }
 
-// replace runs next instead of what runs, and returns when that has stopped. It
-// reports false where the part has ended.
-func (p *part) replace(activity func(context.Context) error) bool {
+// replace runs activity instead of what runs, and returns when that has stopped. It
+// does nothing where the part has ended.
+func (p *part) replace(activity func(context.Context) error) {
 	next := successor{activity, make(chan struct{})}
 	select {
 	case p.next <- next:
 	case <-p.ended:
-		return false
+		return
 	}
 	select {
 	case <-next.begins:
-		return true
 	case <-p.ended:
-		return false
 	}
 }

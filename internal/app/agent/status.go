@@ -5,8 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/control"
@@ -136,7 +135,7 @@ func (l *life) collectors() []control.Collector {
 	for _, c := range byName {
 		list = append(list, c)
 	}
-	slices.SortFunc(list, func(a, b control.Collector) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 	return list
 }
 
