@@ -47,7 +47,7 @@ check: generate-check lint test build-all ## All that must hold before a change 
 
 .PHONY: lint
 lint: ## Check format, vet and lint Go and proto
-	@test -z "$$(gofmt -l cmd internal scripts)" || { echo "not formatted, run make fmt:"; gofmt -l cmd internal scripts; exit 1; }
+	@test -z "$$(gofmt -l cmd deploy internal scripts)" || { echo "not formatted, run make fmt:"; gofmt -l cmd deploy internal scripts; exit 1; }
 	go vet ./...
 	go vet -tags bench ./scripts/...
 	cd proto && go run $(BUF) lint
@@ -55,7 +55,7 @@ lint: ## Check format, vet and lint Go and proto
 
 .PHONY: fmt
 fmt: ## Format the Go code
-	gofmt -w cmd internal scripts
+	gofmt -w cmd deploy internal scripts
 
 .PHONY: generate
 generate: ui ## Generate code from proto/ and build the web interface

@@ -17,11 +17,12 @@ const module = "github.com/sentinelgo/sentinel"
 // or above it. A folder speaks for the packages below it that are not named.
 var floors = map[string]int{
 	// The nouns.
-	"internal/sentinel": 0, "internal/sentinelpb": 0,
+	"internal/sentinel": 0, "internal/sentinelpb": 0, "deploy": 0,
 	"internal/filelock": 1,
 	// One outside world each.
 	"internal/wal": 2, "internal/sign": 2, "internal/wire": 2, "internal/broker": 2, "internal/postgres": 2,
-	"internal/localpg": 2, "internal/devca": 2, "internal/config": 2, "internal/telemetry": 2, "internal/backoff": 2,
+	"internal/localpg": 2, "internal/devca": 2, "internal/config": 2, "internal/telemetry": 2, "internal/backoff": 2, "internal/control": 2,
+	"internal/service": 2,
 	// What Sentinel does.
 	"internal/collector": 3, "internal/uplink": 3, "internal/ingest": 3, "internal/fleet": 3, "internal/query": 3,
 	"internal/api": 3, "internal/pipeline": 3, "internal/webui": 3,
@@ -49,6 +50,7 @@ var owners = map[string][]string{
 	"github.com/spf13/cobra":            {"cmd"},
 	"golang.org/x/time/rate":            {"internal/ingest"},
 	"golang.org/x/crypto/":              {"internal/fleet"},
+	"golang.org/x/sys/windows/svc":      {"internal/service"},
 	"github.com/tetratelabs/wazero":     {"internal/plugin"},
 	"github.com/prometheus/prometheus/": {"internal/query"},
 	"github.com/evanw/esbuild":          {"internal/webui"},

@@ -11,56 +11,59 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
-	"github.com/sentinelgo/sentinel/internal/app/agent"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/service"
 )
 
 var version string // set by the linker
 
 func main() {
 	stayModest()
-	v := command.Version(version)
-	root := command.Root("sentinel-agent", v, "Collect this host's metrics and send them to a Sentinel server",
+	if service.Managed() { // nothing may come before the manager is answered
+		os.Exit(service.Run(context.Background(), func(ctx context.Context, reload <-chan os.Signal, events service.Events) error {
+			return root(&daemon{reload: reload, events: events}).ExecuteContext(ctx)
+		}))
+	}
+	os.Exit(command.Main(root(&daemon{})))
+}
+
+// root returns the command line of the daemon, which it completes.
+func root(d *daemon) *cobra.Command {
+	d.version = command.Version(version)
+	root := command.Root("sentinel-agent", d.version, "Collect this host's metrics and send them to a Sentinel server",
 		`The agent keeps every sample in a log on disk until the server has stored it.
 It needs a credential, which this makes on a machine that may register agents:
 
   sentinelctl agent register --hostname web-1 --out credential.json
 
 With --once it shows what it would collect, and needs neither credential nor server.
+SIGHUP makes it read its configuration again, as sentinelctl agent reload does.
 
 Examples:
   sentinel-agent --config /etc/sentinel/sentinel.yml
   sentinel-agent --config sentinel.yml --check
   sentinel-agent --once -o json
+  sentinel-agent install --dry-run
   SENTINEL_AGENT_SERVER_ADDRESS=sentinel.example:7443 sentinel-agent`)
-	cfg := agent.DefaultConfig()
-	load := command.Daemon(root, &cfg, func(ctx context.Context) error {
-		logger, err := cfg.Log.Logger(os.Stderr)
-		if err != nil {
-			return err
+	d.path = command.ConfigFlag(root)
+	flags := root.Flags()
+	check := flags.Bool("check", false, "check the configuration and exit")
+	once := flags.Bool("once", false, "collect once, print what was found and exit; needs no credential and no server")
+	output := flags.StringP("output", "o", "table", "how --once prints: table or json")
+	root.AddCommand(serviceCommands(d.path)...)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.RunE = func(c *cobra.Command, _ []string) error {
+		switch {
+		case flags.Changed("output") && !*once:
+			return sentinel.Errorf(sentinel.Invalid, "--output goes with --once")
+		case *once:
+			return d.once(c.Context(), *output, c.OutOrStdout())
+		case *check:
+			return d.check(c.OutOrStdout())
 		}
-		return agent.Run(ctx, cfg, v, logger)
-	})
-	once := root.Flags().Bool("once", false, "collect once, print what was found and exit; needs no credential and no server")
-	output := root.Flags().StringP("output", "o", "table", "how --once prints: table or json")
-	daemon := root.RunE
-	root.RunE = func(c *cobra.Command, args []string) error {
-		if !*once {
-			if c.Flags().Changed("output") {
-				return sentinel.Errorf(sentinel.Invalid, "--output goes with --once")
-			}
-			return daemon(c, args)
-		}
-		if err := load(); err != nil {
-			return err
-		}
-		logger, err := cfg.Log.Logger(os.Stderr)
-		if err != nil {
-			return err
-		}
-		return agent.Once(c.Context(), cfg.Agent.Collect, *output, c.OutOrStdout(), logger)
+		return d.run(c.Context())
 	}
-	os.Exit(command.Main(root))
+	return root
 }
 
 // stayModest makes the runtime take little memory for CPU time that the agent does

@@ -18,11 +18,13 @@ import (
 )
 
 func (c *ctl) agentCommand() *cobra.Command {
-	group := &cobra.Command{Use: "agent", Short: "Register, list and audit agents, and change their keys", Args: command.NoArgs,
+	group := &cobra.Command{Use: "agent", Short: "Register, list and audit agents, change their keys; ask the one on this host", Args: command.NoArgs,
 		Example: `  sentinelctl agent register --hostname web-1 --out credential.json
   sentinelctl agent ls --search web
-  sentinelctl agent audit web-1`}
+  sentinelctl agent audit web-1
+  sentinelctl agent status`}
 	group.AddCommand(c.registerCommand(), c.listCommand(), c.auditCommand(), c.keysCommand(), c.rotateCommand(), c.revokeCommand())
+	group.AddCommand(c.localCommands()...)
 	return group
 }
 

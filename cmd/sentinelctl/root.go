@@ -42,8 +42,8 @@ func root() *cobra.Command {
   ca_file: /etc/sentinel/ca.crt
   token_file: /home/me/.config/sentinel/token
 
-or from SENTINEL_SERVER, SENTINEL_CA_FILE and SENTINEL_TOKEN_FILE. inspect-wal
-needs no server.
+or from SENTINEL_SERVER, SENTINEL_CA_FILE and SENTINEL_TOKEN_FILE. inspect-wal, and
+agent status, flush and reload, which ask the agent on this host, need no server.
 
 Tables are for people; -o json and -o csv are for programs. Nothing is ever asked
 back: every command can stand in a script.

@@ -27,6 +27,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/app/server"
 	"github.com/sentinelgo/sentinel/internal/app/worker"
 	"github.com/sentinelgo/sentinel/internal/broker/embedded"
+	"github.com/sentinelgo/sentinel/internal/config"
 	"github.com/sentinelgo/sentinel/internal/devca"
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/postgres"
@@ -56,7 +57,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               s.setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exit": s.exit, "mode": mode, "snapshot": snapshot, "unchanged": unchanged, "damage": damage, "blackhole": blackhole, "interrupted": interrupted,
+			"exit": s.exit, "mode": mode, "snapshot": snapshot, "unchanged": unchanged, "damage": damage, "blackhole": blackhole, "interrupted": interrupted, "stale": stale,
 		},
 	})
 }
@@ -69,6 +70,7 @@ type system struct {
 	tokens  map[string]string
 	agents  map[string]string
 	liveDir string
+	file    string   // of the agent's configuration
 	secrets []string // that no command may ever print
 }
 
@@ -157,7 +159,16 @@ func (s *system) run(t *testing.T, dir, dbURL, master string) {
 	})
 	go func() { ended <- server.Run(ctx, sc, log) }()
 	go func() { ended <- worker.Run(ctx, wc, log) }()
-	go func() { ended <- agent.Run(ctx, ac, "v-test", log) }()
+	s.file = filepath.Join(dir, "agent.yml")
+	f, err := os.Create(s.file)
+	must(t, err)
+	must(t, errors.Join(config.Dump(f, ac), f.Close()))
+	load := func() (agent.Config, error) {
+		cfg := agent.DefaultConfig()
+		err := config.Load(s.file, nil, &cfg)
+		return cfg, err
+	}
+	go func() { ended <- agent.Options{File: s.file, Load: load}.Run(ctx, ac, "v-test", log) }()
 
 	client, err := api.NewClient(api.ClientConfig{Server: s.url, CAFile: s.certs.CA, Token: s.tokens["viewer"]})
 	must(t, err)
@@ -276,6 +287,7 @@ func (s *system) setup(env *testscript.Env) error {
 	env.Setenv("CLOSED", s.closed)
 	env.Setenv("CA", s.certs.CA)
 	env.Setenv("LIVEDIR", s.liveDir)
+	env.Setenv("LIVEFILE", s.file)
 	return nil
 }
 
@@ -400,6 +412,14 @@ func blackhole(ts *testscript.TestScript, _ bool, _ []string) {
 		}
 	}()
 	ts.Setenv("BLACKHOLE", "https://"+lis.Addr().String())
+}
+
+// stale leaves a socket behind as a process does that was killed.
+func stale(ts *testscript.TestScript, _ bool, args []string) {
+	lis, err := net.ListenUnix("unix", &net.UnixAddr{Name: ts.MkAbs(args[0]), Net: "unix"})
+	ts.Check(err)
+	lis.SetUnlinkOnClose(false)
+	ts.Check(lis.Close())
 }
 
 // interrupted runs a command until it has printed a whole line, interrupts it, and

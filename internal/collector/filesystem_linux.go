@@ -80,7 +80,7 @@ func (c *filesystem) collect(ctx context.Context, p *page) error {
 			p.set(row[6], 1)
 			continue
 		}
-		setVolume(p, row, vol, vol.readonly || m.readonly)
+		setVolume(p, row, vol, m.readonly)
 		if share, ok := usedShare(vol, m); ok {
 			worst, any = max(worst, share), true
 		}
@@ -109,7 +109,7 @@ func setVolume(p *page, row []id, vol volume, readonly bool) {
 // usedShare is what df shows: used of what an ordinary user can use. Only file
 // systems that can fill up count.
 func usedShare(vol volume, m mount) (float64, bool) {
-	if vol.size == 0 || vol.readonly || m.readonly || vol.free > vol.size {
+	if vol.size == 0 || m.readonly || vol.free > vol.size {
 		return 0, false
 	}
 	switch string(m.fstype) {
@@ -191,19 +191,17 @@ func (c *filesystem) ask(ctx context.Context, path string) (volume, error) {
 // are escaped and belong to the line.
 type mount struct {
 	point, device, fstype []byte
-	readonly              bool
+	// readonly is the file system's own state. What the mount says beside it, and
+	// statfs with it, is also true of all that a service manager's sandbox shows.
+	readonly bool
 }
 
 func parseMount(line []byte) (m mount, ok bool) {
 	var field []byte
-	var options []byte
 	for i := range 6 {
 		field, line = cutField(line)
-		switch i {
-		case 4:
+		if i == 4 {
 			m.point = field
-		case 5:
-			options = field
 		}
 	}
 	for { // optional fields up to a lone dash
@@ -216,8 +214,9 @@ func parseMount(line []byte) (m mount, ok bool) {
 		}
 	}
 	m.fstype, line = cutField(line)
-	m.device, _ = cutField(line)
-	first, _, _ := bytes.Cut(options, []byte(","))
+	m.device, line = cutField(line)
+	field, _ = cutField(line)
+	first, _, _ := bytes.Cut(field, []byte(","))
 	m.readonly = string(first) == "ro"
 	return m, len(m.device) > 0 && len(m.point) > 0 && m.point[0] == '/'
 }

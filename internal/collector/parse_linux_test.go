@@ -66,3 +66,18 @@ func FuzzFiles(f *testing.F) {
 		}
 	})
 }
+
+// In a service manager's sandbox every mount is read-only, and the file systems that
+// are mounted are not.
+func TestParseMountOfASandbox(t *testing.T) {
+	for line, readonly := range map[string]bool{
+		"43 42 254:0 / / ro,relatime - ext4 /dev/vda rw,discard":                   false,
+		"43 42 254:0 / / rw,relatime shared:1 master:2 - ext4 /dev/vda ro,discard": true,
+		"43 42 254:0 / / rw - ext4 /dev/vda rw":                                    false,
+		"43 42 254:0 / / ro - squashfs /dev/loop1 ro":                              true,
+	} {
+		if m, ok := parseMount([]byte(line)); !ok || m.readonly != readonly {
+			t.Errorf("%s: readonly is %v (%v)", line, m.readonly, ok)
+		}
+	}
+}

@@ -64,16 +64,6 @@ func Load(path string, environ []string, out any) error {
 	return l.validate(reflect.ValueOf(out).Elem(), "")
 }
 
-// Dump writes the configuration as YAML, the form that Load reads.
-func Dump(w io.Writer, cfg any) error {
-	enc := yaml.NewEncoder(w)
-	enc.SetIndent(2)
-	if err := enc.Encode(cfg); err != nil {
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	return enc.Close()
-}
-
 type loader struct {
 	file string
 	env  map[string]string

@@ -23,8 +23,9 @@ type Credential struct {
 
 // Store keeps a credential in a file for its owner alone.
 type Store struct {
-	path string
-	seal sealer
+	path   string
+	origin string // where the first credential comes from, if not by Save
+	seal   sealer
 }
 
 // sealer hides a file's content from those who can read the disk but not act as
@@ -65,6 +66,14 @@ func OpenStore(path string, kind StoreKind) (Store, error) {
 	return s, nil
 }
 
+// WithOrigin returns a store whose first credential is handed over in another file,
+// which it never writes to. That one counts until Save has kept one of the same
+// agent, and again where it becomes another agent's.
+func (s Store) WithOrigin(path string) Store {
+	s.origin = path
+	return s
+}
+
 // Path returns the credential's file.
 func (s Store) Path() string { return s.path }
 
@@ -80,8 +89,20 @@ type credentialFile struct {
 // read, unknown fields and a malformed secret; no error shows the file's content.
 // A file that is not there is NotFound.
 func (s Store) Load() (Credential, error) {
+	kept, err := s.load(s.path)
+	if s.origin == "" {
+		return kept, err
+	}
+	handed, herr := s.load(s.origin)
+	if herr != nil || err == nil && kept.Agent == handed.Agent {
+		return kept, err
+	}
+	return handed, nil
+}
+
+func (s Store) load(path string) (Credential, error) {
 	var f credentialFile
-	if err := s.read(s.path, &f); err != nil {
+	if err := s.read(path, &f); err != nil {
 		return Credential{}, err
 	}
 	c := Credential{Agent: sentinel.AgentID(f.AgentID)}
@@ -93,7 +114,7 @@ func (s Store) Load() (Credential, error) {
 		c.Next, err = ParseSecret(f.NextKeyID, f.NextSecret)
 	}
 	if err != nil {
-		return Credential{}, fmt.Errorf("credential %s: %w", s.path, err)
+		return Credential{}, fmt.Errorf("credential %s: %w", path, err)
 	}
 	return c, nil
 }

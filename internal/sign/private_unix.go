@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
@@ -20,7 +21,13 @@ func checkPrivate(path string) error {
 	if err != nil {
 		return fmt.Errorf("read secret: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	others := fs.FileMode(0o077)
+	// systemd hands a service its credentials in a folder for that service alone, and
+	// lets it read them by an access list, which the mode shows as the group's.
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
+		others = 0o037
+	}
+	if info.Mode().Perm()&others != 0 {
 		return sentinel.Errorf(sentinel.Invalid, "%s holds a secret but its mode is %04o: run `chmod 600 %s`", path, info.Mode().Perm(), path)
 	}
 	return nil

@@ -5,6 +5,7 @@ package telemetry
 import (
 	"io"
 	"log/slog"
+	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -13,10 +14,14 @@ import (
 
 // Registry holds one process's metrics. Asking twice for the same name and labels
 // gives the same metric. Safe for concurrent use.
-type Registry struct{ set *metrics.Set }
+type Registry struct {
+	set *metrics.Set
+
+	mu sync.Mutex // held while a gauge is exchanged
+}
 
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry { return &Registry{metrics.NewSet()} }
+func NewRegistry() *Registry { return &Registry{set: metrics.NewSet()} }
 
 // Counter only rises. Safe for concurrent use.
 type Counter struct{ c *metrics.Counter }
@@ -36,10 +41,19 @@ func (r *Registry) Counter(name string, labels ...string) Counter {
 }
 
 // Gauge registers a gauge that asks f when the metrics are read; f must be safe
-// for concurrent use. A later registration under the same name has no effect.
+// for concurrent use. A later registration under the same name takes its place: a
+// part that is replaced while the process runs leaves no gauge of the old one.
 func (r *Registry) Gauge(name string, f func() float64, labels ...string) {
-	r.set.GetOrCreateGauge(seriesName(name, labels), f)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := seriesName(name, labels)
+	r.set.UnregisterMetric(s)
+	r.set.NewGauge(s, f)
 }
+
+// Writer has write asked for more metrics whenever they are read; it must be safe
+// for concurrent use and write whole lines of Prometheus' text format.
+func (r *Registry) Writer(write func(io.Writer)) { r.set.RegisterMetricsWriter(write) }
 
 // Histogram counts observations in buckets. Safe for concurrent use.
 type Histogram struct{ h *metrics.PrometheusHistogram }
@@ -81,13 +95,29 @@ func (c LogConfig) Validate() error {
 	return err
 }
 
-// Logger returns a logger that writes to w.
-func (c LogConfig) Logger(w io.Writer) (*slog.Logger, error) {
+// Threshold returns Level as slog has it. It is Invalid where it is not known.
+func (c LogConfig) Threshold() (slog.Level, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(c.Level)); err != nil {
-		return nil, sentinel.Errorf(sentinel.Invalid, "level: %q is not known, want debug, info, warn or error", c.Level)
+		return 0, sentinel.Errorf(sentinel.Invalid, "level: %q is not known, want debug, info, warn or error", c.Level)
 	}
-	opts := &slog.HandlerOptions{Level: l}
+	return l, nil
+}
+
+// Logger returns a logger that writes to w.
+func (c LogConfig) Logger(w io.Writer) (*slog.Logger, error) {
+	return c.LoggerAt(w, new(slog.LevelVar))
+}
+
+// LoggerAt returns a logger that writes to w from level on. It sets level to that
+// of the configuration; the caller may change it at any time.
+func (c LogConfig) LoggerAt(w io.Writer, level *slog.LevelVar) (*slog.Logger, error) {
+	l, err := c.Threshold()
+	if err != nil {
+		return nil, err
+	}
+	level.Set(l)
+	opts := &slog.HandlerOptions{Level: level}
 	switch c.Format {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, opts)), nil

@@ -73,7 +73,9 @@ func TestMetricsParse(t *testing.T) {
 	reg := telemetry.NewRegistry()
 	reg.Counter("test_drops_total", "reason", "a \"quoted\" \\ back\nline").Add(3)
 	reg.Counter("test_drops_total", "reason", "a \"quoted\" \\ back\nline").Inc()
-	reg.Gauge("test_depth", func() float64 { return 2.5 })
+	reg.Gauge("test_depth", func() float64 { return 1 })
+	reg.Gauge("test_depth", func() float64 { return 2.5 }) // takes the other's place
+	reg.Writer(func(w io.Writer) { fmt.Fprintln(w, "test_written 7") })
 	reg.Histogram("test_seconds", "part", "writer").Observe(0.3)
 	w := get(t, telemetry.Handler(reg, nil, nil), "/metrics")
 	if ct := w.Header().Get("Content-Type"); ct != "text/plain; version=0.0.4; charset=utf-8" {
@@ -101,7 +103,7 @@ func TestMetricsParse(t *testing.T) {
 		found[id] = v
 	}
 	for id, want := range map[string]float64{
-		`test_drops_total{reason="a \"quoted\" \\ back\nline"}`: 4, `test_depth{}`: 2.5,
+		`test_drops_total{reason="a \"quoted\" \\ back\nline"}`: 4, `test_depth{}`: 2.5, `test_written{}`: 7,
 		`test_seconds_bucket{part="writer",le="+Inf"}`: 1, `test_seconds_count{part="writer"}`: 1, `test_seconds_sum{part="writer"}`: 0.3,
 	} {
 		if got, ok := found[id]; !ok || got != want {

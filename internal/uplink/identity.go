@@ -149,6 +149,9 @@ func (u *Uplink) identify(ctx context.Context, conn *grpc.ClientConn) error {
 		return err
 	}
 	u.self.Credential = cred
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.status.Agent = cred.Agent
 	return nil
 }
 

@@ -125,6 +125,10 @@ func (u *Uplink) session(ctx context.Context, conn *grpc.ClientConn, wait *retry
 	clock := time.Since(service)
 	u.setUp(clock, service)
 	wait.Reset()
+	select {
+	case <-u.nudges: // what was asked for has happened
+	default:
+	}
 	u.metrics.sessions.Inc()
 	u.deps.Logger.Info("connected", "server", u.cfg.Address, "session", welcome.GetSessionId(), "clock_ahead", clock.Round(time.Millisecond))
 

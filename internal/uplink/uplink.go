@@ -76,6 +76,13 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// Check reads what the configuration names and says what of it cannot be used:
+// Run would end with the same error.
+func (c Config) Check() error {
+	_, err := c.transport()
+	return err
+}
+
 const (
 	retryBase    = 500 * time.Millisecond
 	refusedFloor = 30 * time.Second // between tries after the service refused the key
@@ -101,6 +108,7 @@ type Uplink struct {
 	metrics *uplinkMetrics
 	stall   time.Duration
 	self    self // Run's
+	nudges  chan struct{}
 
 	mu      sync.Mutex
 	status  Status
@@ -110,6 +118,7 @@ type Uplink struct {
 
 // Status says how the uplink stands.
 type Status struct {
+	Agent     sentinel.AgentID // empty until it is known
 	Connected bool
 	Since     time.Time     // of Connected, or of its loss
 	LastError string        // why the last session ended, empty while all is well
@@ -118,7 +127,7 @@ type Status struct {
 
 // New returns an uplink; Run makes it work.
 func New(cfg Config, deps Deps) *Uplink {
-	u := &Uplink{cfg: cfg, deps: deps, stall: stallFirst, self: self{keep: deps.Identity}, status: Status{Since: time.Now()}}
+	u := &Uplink{cfg: cfg, deps: deps, stall: stallFirst, self: self{keep: deps.Identity}, nudges: make(chan struct{}, 1), status: Status{Since: time.Now()}}
 	u.metrics = newMetrics(deps.Metrics, u)
 	return u
 }
@@ -176,12 +185,35 @@ func (u *Uplink) Run(ctx context.Context) error {
 		} else {
 			wait.Max = u.cfg.RetryMax
 		}
-		if wait.Wait(ctx) != nil {
-			break
+		if u.pause(ctx, &wait) {
+			conn.ResetConnectBackoff()
 		}
 	}
 	u.setDown("the agent is stopping")
 	return nil
+}
+
+// pause waits before the next try to connect, until ctx ends or somebody asks for
+// that try at once, which it reports.
+func (u *Uplink) pause(ctx context.Context, wait *backoff.Backoff) (nudged bool) {
+	t := time.NewTimer(wait.Next())
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case <-u.nudges:
+		return true
+	}
+	return false
+}
+
+// Nudge ends the wait before the next try to connect, where one is under way, or
+// else the next one. Safe for concurrent use.
+func (u *Uplink) Nudge() {
+	select {
+	case u.nudges <- struct{}{}:
+	default:
+	}
 }
 
 // explain turns a session's end into one line for people.
@@ -268,7 +300,7 @@ func (u *Uplink) setUp(clock time.Duration, service time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.service, u.at = service, thisInstant()
-	u.status = Status{Connected: true, Since: time.Now(), Clock: clock}
+	u.status = Status{Agent: u.self.Agent, Connected: true, Since: time.Now(), Clock: clock}
 }
 
 func (u *Uplink) setDown(reason string) {

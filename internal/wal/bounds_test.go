@@ -505,3 +505,48 @@ func TestLiveReaderIsCheap(t *testing.T) {
 		t.Fatalf("%d opens, %d reads, a buffer of %d", opens, bytes, cap(r.walk.scan.buf))
 	}
 }
+
+// Other bounds hold from the next append on, without the log being closed.
+func TestReconfigure(t *testing.T) {
+	cfg := DefaultConfig()
+	l, err := Open(t.TempDir(), cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	entry := Entry{Kind: KindCycle, Time: time.Now(), Data: make([]byte, 700)}
+	fill := func(n int) {
+		t.Helper()
+		for range n {
+			if _, err := l.Append(entry, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fill(40)
+	before := l.Generations()
+	small := cfg
+	small.SegmentBytes, small.GenerationBytes, small.MaxBytes = 1<<10, 8<<10, 16<<10
+	if err := l.Reconfigure(small); err != nil {
+		t.Fatal(err)
+	}
+	fill(1)
+	if s := l.Stats(); s.Bytes > small.MaxBytes || s.Dropped[sentinel.LossBytes] != 40 {
+		t.Errorf("%d bytes, dropped %v", s.Bytes, s.Dropped)
+	}
+	if err := l.Reconfigure(cfg); err != nil {
+		t.Fatal(err)
+	}
+	fill(40)
+	if s := l.Stats(); s.Bytes < small.MaxBytes || s.Dropped[sentinel.LossBytes] != 40 || l.Generations()[0].Epoch == before[0].Epoch {
+		t.Errorf("%d bytes, dropped %v", s.Bytes, s.Dropped)
+	}
+	small.MaxAge = 0
+	if err := l.Reconfigure(small); sentinel.CodeOf(err) != sentinel.Invalid {
+		t.Errorf("bounds that are none: %v", err)
+	}
+	l.Close()
+	if err := l.Reconfigure(cfg); sentinel.CodeOf(err) != sentinel.Unavailable {
+		t.Errorf("a closed log: %v", err)
+	}
+}

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -98,8 +101,30 @@ func Version(linked string) string {
 func Root(name, version, short, long string) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Short: short, Long: short + "\n\n" + long, Args: NoArgs,
-		Version: fmt.Sprintf("%s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH),
+		Version: fmt.Sprintf("%s (%s)", version, strings.Join(buildDetails(), ", ")),
 	}
+}
+
+// buildDetails say what was built, from what and with which settings.
+func buildDetails() []string {
+	var commit, changed, tags string
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				commit = "commit " + s.Value[:min(12, len(s.Value))]
+			case s.Key == "vcs.modified" && s.Value == "true":
+				changed = " with changes"
+			case s.Key == "-tags" && s.Value != "":
+				tags = "tags " + s.Value
+			}
+		}
+	}
+	if commit != "" {
+		commit += changed
+	}
+	list := []string{commit, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, tags}
+	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
 }
 
 // NoArgs refuses arguments with an error that fits the others.
@@ -120,14 +145,20 @@ func Args(min, max int, names string) cobra.PositionalArgs {
 	}
 }
 
-const systemConfig = "/etc/sentinel/sentinel.yml"
+// SystemConfig returns where a system has its one configuration file.
+func SystemConfig() string {
+	if runtime.GOOS == "windows" {
+		return filepath.Join(os.Getenv("ProgramData"), "Sentinel", "sentinel.yml")
+	}
+	return "/etc/sentinel/sentinel.yml"
+}
 
 // ConfigFlag adds --config. The path is the system's file where that exists and
 // nothing else was said.
 func ConfigFlag(root *cobra.Command) *string {
 	path := ""
-	if _, err := os.Stat(systemConfig); err == nil {
-		path = systemConfig
+	if _, err := os.Stat(SystemConfig()); err == nil {
+		path = SystemConfig()
 	}
 	root.PersistentFlags().StringVarP(&path, "config", "c", path, "configuration file; each key can be set from the environment too, see config.example.yml")
 	return &path

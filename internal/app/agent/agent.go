@@ -2,17 +2,11 @@
 package agent
 
 import (
-	"context"
-	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/sentinelgo/sentinel/internal/app/process"
 	"github.com/sentinelgo/sentinel/internal/collector"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sentinelpb"
@@ -44,7 +38,12 @@ type Section struct {
 	Listen string `yaml:"listen"`
 	// BufferLimit is how long the agent may be without a server and still be ready.
 	BufferLimit time.Duration `yaml:"buffer_limit"`
+	// HostMetrics serves the host's last values at /metrics too.
+	HostMetrics bool `yaml:"host_metrics"`
 
+	// HandedCredential is the file of a credential that the service manager hands over;
+	// empty where it hands none over. It counts until the agent has one of its own.
+	HandedCredential string `yaml:"-"`
 	// Acknowledged, where set, is told each cycle that the log has acknowledged.
 	// Tests compare what it was told with what the database holds.
 	Acknowledged func(wal.Position, sentinel.Cycle) `yaml:"-"`
@@ -87,75 +86,17 @@ func (s Section) Credential() string {
 	return filepath.Join(s.StateDir, "credential.json")
 }
 
+// store returns what keeps the credential.
+func (s Section) store() (sign.Store, error) {
+	store, err := sign.OpenStore(s.Credential(), s.KeyStore)
+	if err == nil && s.CredentialFile == "" && s.HandedCredential != "" {
+		store = store.WithOrigin(s.HandedCredential)
+	}
+	return store, err
+}
+
 // LogDir returns the folder of the write-ahead log.
 func (s Section) LogDir() string { return filepath.Join(s.StateDir, "wal") }
-
-const maxDeadLetterBytes = 64 << 20
-
-// Run is the agent until ctx ends; then it returns nil. An error means that it
-// could not start: a missing credential, a log in use, an unusable address.
-func Run(ctx context.Context, cfg Config, version string, logger *slog.Logger) error {
-	c := cfg.Agent
-	store, err := sign.OpenStore(c.Credential(), c.KeyStore)
-	if err != nil {
-		return fmt.Errorf("agent.%w", err)
-	}
-	cred, err := store.Load()
-	if err != nil && (sentinel.CodeOf(err) != sentinel.NotFound || c.Server.EnrolmentTokenFile == "") {
-		return fmt.Errorf("agent: %w; `sentinelctl agent register --out %s` makes one, or agent.server.enrolment_token_file buys one", err, c.Credential())
-	}
-	lis, err := process.Listen(ctx, "agent.listen", c.Listen)
-	if err != nil {
-		return err
-	}
-	log, err := wal.Open(c.LogDir(), c.WAL, logger.With("part", "wal"))
-	if err != nil {
-		return fmt.Errorf("agent: %w", err)
-	}
-	defer func() {
-		if err := log.Close(); err != nil {
-			logger.Error("log could not be closed", "error", err)
-		}
-	}()
-	reg := telemetry.NewRegistry()
-	up := uplink.New(c.Server, uplink.Deps{
-		Log: log, Identity: store, Info: hostInfo(version), Metrics: reg, Logger: logger.With("part", "uplink"),
-		DeadLetter: uplink.DeadLetters{Dir: filepath.Join(c.StateDir, "deadletters"), MaxBytes: maxDeadLetterBytes},
-	})
-	start := time.Now()
-	keep := &keeper{
-		log: log, logger: logger, acknowledged: c.Acknowledged, service: up.ServiceTime,
-		now: time.Now, elapsed: func() time.Duration { return time.Since(start) },
-	}
-	set, err := collector.New(c.Collect, logger.With("part", "collector"), collector.WithSelf(keep.self(up.Status)))
-	if err != nil {
-		return fmt.Errorf("agent: %w", err)
-	}
-	keep.register(reg, set.Skipped)
-
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		defer keep.stop()
-		return set.Run(ctx, keep)
-	})
-	group.Go(func() error { return up.Run(ctx) })
-	if lis != nil {
-		mux := telemetry.Handler(reg, []telemetry.Check{{Name: "log", Ask: keep.healthy}}, []telemetry.Check{
-			{Name: "log", Ask: keep.healthy},
-			{Name: "uplink", Ask: func(context.Context) error { return uplinkReady(up.Status(), c.BufferLimit) }},
-		})
-		group.Go(func() error { return telemetry.Serve(ctx, lis, mux) })
-	}
-	logger.Info("agent started", "agent", cred.Agent, "version", version, "state", c.StateDir)
-	return group.Wait()
-}
-
-func uplinkReady(s uplink.Status, limit time.Duration) error {
-	if !s.Connected && time.Since(s.Since) > limit {
-		return sentinel.Errorf(sentinel.Unavailable, "no server for %s: %s", time.Since(s.Since).Round(time.Second), s.LastError)
-	}
-	return nil
-}
 
 func hostInfo(version string) *sentinelpb.AgentInfo {
 	host, err := os.Hostname()

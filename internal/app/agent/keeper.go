@@ -49,6 +49,9 @@ type keeper struct {
 	elapsed func() time.Duration     // since some moment, whatever happens to that clock
 	service func() (time.Time, bool) // the service's clock, where it is known
 
+	latest latest
+	beat   atomic.Int64 // by elapsed: when the last cycle was handed over
+
 	failing   atomic.Pointer[error]
 	held      []heldCycle
 	waiting   atomic.Int64 // len(held)
@@ -73,6 +76,8 @@ type heldCycle struct {
 // take the cycle: collecting goes on.
 func (k *keeper) Append(_ context.Context, s collector.Snapshot) error {
 	now, at := k.now(), k.elapsed()
+	defer func() { k.beat.Store(int64(k.elapsed())) }()
+	k.latest.keep(s, at)
 	ahead := time.Duration(0)
 	service, known := k.service()
 	if known = known && service.After(oldestBelievable()); known {

@@ -1,0 +1,124 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sentinelgo/sentinel/internal/config"
+	"github.com/sentinelgo/sentinel/internal/control"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/service"
+)
+
+// needsRestart reports whether a key is read once, when the agent starts: what
+// stays open for all of its life depends on it.
+func needsRestart(key string) bool {
+	return slices.Contains([]string{"agent.state_dir", "agent.listen", "log.format"}, key)
+}
+
+// withoutRestart returns next with the values of now in the keys that need a
+// restart.
+func withoutRestart(next, now Config) Config {
+	next.Agent.StateDir, next.Agent.Listen, next.Log.Format = now.Agent.StateDir, now.Agent.Listen, now.Log.Format
+	next.Agent.Acknowledged, next.Agent.HandedCredential = now.Agent.Acknowledged, now.Agent.HandedCredential
+	return next
+}
+
+// Reload implements control.Agent. It reads the configuration again and applies what
+// has changed, or nothing at all: where anything in it is wrong, or cannot be used,
+// the agent goes on as it was and says so until a reload is good. Files that the
+// configuration names (credential, certificates) are read again too. No cycle is
+// lost: a cycle under way is taken anew at once by the collectors that follow.
+func (l *life) Reload() control.Reload {
+	l.reloading.Lock()
+	defer l.reloading.Unlock()
+	if l.o.Load == nil {
+		return control.Reload{Error: "this agent has its configuration from the program that it is part of: restart that", Applied: []string{}, NeedsRestart: []string{}}
+	}
+	l.tell(service.Reloading())
+	defer l.tell(service.Ready)
+	r, err := l.reload()
+	l.mu.Lock()
+	l.last, l.trouble = time.Now(), err
+	if err == nil {
+		l.good, l.restart = l.last, r.NeedsRestart
+	}
+	l.mu.Unlock()
+	if err != nil {
+		l.reloads("failed").Inc()
+		l.logger.Error("the configuration is not good; the agent goes on with the last one that was", "file", l.o.File, "error", err)
+		return control.Reload{Error: err.Error(), Applied: []string{}, NeedsRestart: []string{}}
+	}
+	l.reloads("ok").Inc()
+	l.saveLastGood()
+	l.logger.Info("configuration reloaded", "file", l.o.File, "applied", r.Applied, "needs_restart", r.NeedsRestart)
+	return r
+}
+
+func (l *life) reload() (r control.Reload, err error) {
+	said, err := l.o.Load()
+	if err != nil {
+		return r, err
+	}
+	now := l.config()
+	r = control.Reload{OK: true, Applied: []string{}, NeedsRestart: []string{}}
+	for _, key := range config.Diff(now, said) {
+		if needsRestart(key) {
+			r.NeedsRestart = append(r.NeedsRestart, key)
+		} else {
+			r.Applied = append(r.Applied, key)
+		}
+	}
+	next := withoutRestart(said, now)
+	t, err := prepare(next.Agent, l.self, l.logger)
+	if err != nil {
+		return r, err
+	}
+	if is := l.up.Load().Status().Agent; t.agent != is && t.agent != "" && is != "" {
+		return r, sentinel.Errorf(sentinel.Invalid, "%s belongs to agent %s, this is %s: stop the agent to make it another one", next.Agent.Credential(), t.agent, is)
+	}
+	level, err := next.Log.Threshold()
+	if err != nil {
+		return r, err
+	}
+	if err := l.log.Reconfigure(next.Agent.WAL); err != nil {
+		return r, err
+	}
+	if l.o.Level != nil {
+		l.o.Level.Set(level)
+	}
+	l.mu.Lock()
+	files := t.files != l.files
+	l.cfg, l.files = next, t.files
+	l.mu.Unlock()
+	changed := func(section string) bool {
+		return slices.ContainsFunc(r.Applied, func(key string) bool { return strings.HasPrefix(key, section) })
+	}
+	if changed("agent.collect.") {
+		l.keep.latest.forget()
+		l.collecting.replace(l.collect(t.set))
+		l.mu.Lock()
+		l.skips, l.set = l.skips+l.set.Skipped(), t.set
+		l.mu.Unlock()
+	}
+	if files || changed("agent.server.") || changed("agent.credential_file") || changed("agent.key_store") {
+		if files {
+			r.Applied = append(r.Applied, "files that agent.server and agent.credential_file name")
+		}
+		up := l.uplink(next.Agent, t.store)
+		l.up.Store(up)
+		l.sending.replace(up.Run)
+	}
+	return r, nil
+}
+
+// saveLastGood keeps what runs for a start at which the file is not good.
+func (l *life) saveLastGood() {
+	if l.o.Load == nil {
+		return
+	}
+	if err := saveLastGood(l.o.File, l.config()); err != nil {
+		l.logger.Warn("the last good configuration could not be kept", "error", err)
+	}
+}
