@@ -78,7 +78,12 @@ func (f *fixture) calls(t *testing.T) map[string]func() call {
 			must(t, err)
 			return call{path: "/api/v1/setup", body: fmt.Sprintf(`{"token":%q,"user":"ann","password":%q}`, token, password)}
 		},
-		"list-audit": get("/api/v1/audit"),
+		"list-audit":         get("/api/v1/audit"),
+		"list-dead-letters":  get("/api/v1/dead-letters"),
+		"get-dead-letter":    func() call { return call{path: "/api/v1/dead-letters/" + f.letter(t, agent)} },
+		"replay-dead-letter": func() call { return call{path: "/api/v1/dead-letters/" + f.letter(t, agent) + "/replay"} },
+		"purge-dead-letter":  func() call { return call{path: "/api/v1/dead-letters/" + f.letter(t, agent)} },
+		"purge-dead-letters": get("/api/v1/dead-letters?agent=" + agent),
 	}
 }
 

@@ -42,6 +42,7 @@ type Deps struct {
 	Registry Registry
 	People   People
 	DB       *postgres.DB
+	Broker   Broker
 	Log      *slog.Logger
 }
 
@@ -71,6 +72,7 @@ func New(deps Deps) http.Handler {
 	r.users()
 	r.session()
 	r.audit()
+	r.letters()
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	if s := schemas["ErrorModel"]; s != nil {
 		s.Properties["request_id"] = &huma.Schema{Type: huma.TypeString, Description: "That of the header X-Request-Id; the service's log has it"}

@@ -35,6 +35,21 @@ type fixture struct {
 	handler  http.Handler
 	log      *bytes.Buffer
 	tokens   map[string]string
+	broker   published
+}
+
+// published keeps what is published; the way through a real broker to a real worker
+// is tested with sentinelctl.
+type published struct {
+	data [][]byte
+	err  error
+}
+
+func (p *published) Partitions() int { return 4 }
+
+func (p *published) Publish(_ context.Context, _ int, _ string, data []byte) error {
+	p.data = append(p.data, data)
+	return p.err
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -43,7 +58,7 @@ func newFixture(t *testing.T) *fixture {
 	must(t, err)
 	f := &fixture{db: postgrestest.New(t), log: new(bytes.Buffer), tokens: map[string]string{"none": "", "garbage": "sntl_garbage"}}
 	f.registry = fleet.NewRegistry(f.db, vault)
-	f.handler = api.New(api.Deps{Registry: f.registry, People: f.registry, DB: f.db, Log: slog.New(slog.NewTextHandler(f.log, nil))})
+	f.handler = api.New(api.Deps{Registry: f.registry, People: f.registry, DB: f.db, Broker: &f.broker, Log: slog.New(slog.NewTextHandler(f.log, nil))})
 	for _, role := range []postgres.Role{postgres.Viewer, postgres.Operator, postgres.Admin} {
 		f.tokens[string(role)], err = f.registry.CreateToken(t.Context(), "test", role, 0)
 		must(t, err)

@@ -135,7 +135,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 		return err
 	}
 	registry := fleet.NewRegistry(db, vault)
-	handler := people(api.New(api.Deps{Registry: registry, People: registry, DB: db, Log: logger.With("part", "api")}), ui)
+	handler := people(api.New(api.Deps{Registry: registry, People: registry, DB: db, Broker: b, Log: logger.With("part", "api")}), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)
