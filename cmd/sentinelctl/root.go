@@ -45,16 +45,17 @@ func root() *cobra.Command {
 or from SENTINEL_SERVER, SENTINEL_CA_FILE and SENTINEL_TOKEN_FILE. inspect-wal
 needs no server.
 
-Tables are for people; -o json and -o csv are for programs. Nothing is ever asked
+Tables are for people, -o wide shows more of them; -o json, -o yaml and -o csv are
+for programs. Nothing is ever asked
 back: every command can stand in a script.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused,
 4 not found, 5 a part of the service does not answer, 6 what was checked does
 not hold.`)
 	root.PersistentFlags().StringVarP(&c.configFile, "config", "c", "", "file that says how to reach the server (SENTINELCTL_CONFIG)")
-	root.PersistentFlags().StringVarP(&c.output, "output", "o", "table", "table, json or csv")
+	root.PersistentFlags().StringVarP(&c.output, "output", "o", "table", "table, wide, json, yaml or csv")
 	root.PersistentFlags().DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for each answer of the server")
-	formats := []string{"table", "json", "csv"}
+	formats := []string{"table", "wide", "json", "yaml", "csv"}
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if c.timeout <= 0 {
@@ -63,7 +64,7 @@ not hold.`)
 		if slices.Contains(formats, c.output) {
 			return nil
 		}
-		return sentinel.Errorf(sentinel.Invalid, "--output %q: want table, json or csv", c.output)
+		return sentinel.Errorf(sentinel.Invalid, "--output %q: want table, wide, json, yaml or csv", c.output)
 	}
 	root.AddCommand(c.agentCommand(), c.queryCommand(), c.inspectCommand(),
 		c.tokenCommand(), c.userCommand(), c.auditLogCommand(), c.whoamiCommand(), c.setupCommand(), c.dlqCommand())

@@ -21,6 +21,7 @@ import (
 // Registry registers agents and knows who asks.
 type Registry interface {
 	Register(ctx context.Context, hostname string, labels []sentinel.Label) (sign.Credential, error)
+	Change(ctx context.Context, by postgres.Entry, a postgres.Agent, ch postgres.AgentChange) (postgres.Agent, error)
 	Authenticate(ctx context.Context, token string) (postgres.Actor, error)
 	Session(ctx context.Context, cookie string) (postgres.Actor, error)
 }

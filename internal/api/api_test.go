@@ -227,6 +227,14 @@ func TestP22HostileRequests(t *testing.T) {
 		{"a limit of 0", "GET", "/api/v1/agents?limit=0", "", 422, "query.limit"},
 		{"a limit of 1001", "GET", "/api/v1/agents?limit=1001", "", 422, "query.limit"},
 		{"a limit of words", "GET", "/api/v1/agents?limit=many", "", 422, "query.limit"},
+		{"a label without value", "GET", "/api/v1/agents?label=x", "", 422, "query.label"},
+		{"a label of NUL", "GET", "/api/v1/agents?label=x%3D%00", "", 422, "query.label"},
+		{"a state of nobody's", "GET", "/api/v1/agents?state=dead", "", 422, "query.state"},
+		{"a change of nothing", "PATCH", one, `{}`, 422, "body"},
+		{"a change of an unknown agent", "PATCH", "/api/v1/agents/ag-unknown", `{"disabled":true}`, 404, ""},
+		{"labels of NUL", "PATCH", one, `{"labels":{"a":"\u0000"}}`, 422, "body"},
+		{"a change of what nobody changes", "PATCH", one, `{"hostname":"x"}`, 422, "body.hostname"},
+		{"an ETag of words", "DELETE", "/api/v1/agents/ag-unknown", "", 404, ""},
 		{"a cursor of words", "GET", "/api/v1/agents?after=%21", "", 422, "query.after"},
 		{"a cursor that is negative", "GET", "/api/v1/agents?after=-1", "", 422, "query.after"},
 		{"a cursor of 10 KB", "GET", "/api/v1/agents?after=" + long, "", 422, "query.after"},
@@ -404,6 +412,10 @@ func (b broken) Authenticate(context.Context, string) (postgres.Actor, error) {
 		panic("a secret of the inside")
 	}
 	return postgres.Actor{}, b.err
+}
+
+func (b broken) Change(context.Context, postgres.Entry, postgres.Agent, postgres.AgentChange) (postgres.Agent, error) {
+	return postgres.Agent{}, b.err
 }
 
 func (b broken) Session(context.Context, string) (postgres.Actor, error) {
