@@ -67,7 +67,8 @@ not hold.`)
 		return sentinel.Errorf(sentinel.Invalid, "--output %q: want table, wide, json, yaml or csv", c.output)
 	}
 	root.AddCommand(c.agentCommand(), c.queryCommand(), c.inspectCommand(),
-		c.tokenCommand(), c.userCommand(), c.auditLogCommand(), c.whoamiCommand(), c.setupCommand(), c.dlqCommand())
+		c.tokenCommand(), c.userCommand(), c.auditLogCommand(), c.whoamiCommand(), c.setupCommand(), c.dlqCommand(),
+		c.pipelineCommand(), c.doctorCommand())
 	return root
 }
 

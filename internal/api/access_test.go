@@ -85,6 +85,7 @@ func (f *fixture) calls(t *testing.T) map[string]func() call {
 			must(t, err)
 			return call{path: "/api/v1/setup", body: fmt.Sprintf(`{"token":%q,"user":"ann","password":%q}`, token, password)}
 		},
+		"get-status":         get("/api/v1/status"),
 		"list-audit":         get("/api/v1/audit"),
 		"list-dead-letters":  get("/api/v1/dead-letters"),
 		"get-dead-letter":    func() call { return call{path: "/api/v1/dead-letters/" + f.letter(t, agent)} },
@@ -400,5 +401,25 @@ func TestAuditPages(t *testing.T) {
 	}
 	for query, field := range map[string]string{"after=-1": "query.after", "after=%21": "query.after", "limit=0": "query.limit", "actor=a%00": "query.actor", "since=x": "query.since"} {
 		wantProblem(t, f.ask(t, "admin", "GET", "/api/v1/audit?"+query, ""), 422, field)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	f := newFixture(t)
+	agent := string(f.store(t, "web-1").Name)
+	f.letter(t, agent)
+	var s api.Status
+	must(t, json.Unmarshal(f.ask(t, "viewer", "GET", "/api/v1/status", "").Body.Bytes(), &s))
+	b := s.Records
+	if s.Database.Engine == "" || s.Database.Schema < 6 || s.Database.Bytes == 0 || s.Agents["never seen"] != 1 || s.DeadLetters != 1 ||
+		b.Appended != 3 || b.Stored != 2 || b.Quarantined != 1 || b.Samples != 4 || b.InFlight != 0 ||
+		s.Broker == nil || len(s.Broker.Consumers) != 1 || s.Broker.Consumers[0].LagSeconds != 60 {
+		t.Errorf("%+v", s)
+	}
+	// The rest is told while the broker is out.
+	f.broker.err = fmt.Errorf("a secret of the inside")
+	w := f.ask(t, "viewer", "GET", "/api/v1/status", "")
+	if w.Code != 200 || strings.Contains(w.Body.String(), `"broker"`) || strings.Contains(w.Body.String(), "secret") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

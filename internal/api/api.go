@@ -44,6 +44,8 @@ type Deps struct {
 	People   People
 	DB       *postgres.DB
 	Broker   Broker
+	Version  string    // of the program
+	Started  time.Time // of the process
 	Log      *slog.Logger
 }
 
@@ -74,6 +76,7 @@ func New(deps Deps) http.Handler {
 	r.session()
 	r.audit()
 	r.letters()
+	r.status()
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	if s := schemas["ErrorModel"]; s != nil {
 		s.Properties["request_id"] = &huma.Schema{Type: huma.TypeString, Description: "That of the header X-Request-Id; the service's log has it"}

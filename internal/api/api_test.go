@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/api"
+	"github.com/sentinelgo/sentinel/internal/broker"
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/postgres/postgrestest"
@@ -46,6 +47,10 @@ type published struct {
 }
 
 func (p *published) Partitions() int { return 4 }
+
+func (p *published) Stats(context.Context) (broker.Stats, error) {
+	return broker.Stats{Messages: 3, Bytes: 300, MaxBytes: 1000, Consumers: []broker.ConsumerStats{{Name: "writer", Pending: 2, Lag: time.Minute}}}, p.err
+}
 
 func (p *published) Publish(_ context.Context, _ int, _ string, data []byte) error {
 	p.data = append(p.data, data)

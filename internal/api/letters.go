@@ -22,6 +22,7 @@ import (
 type Broker interface {
 	Partitions() int
 	Publish(ctx context.Context, partition int, id string, data []byte) error
+	Stats(ctx context.Context) (broker.Stats, error)
 }
 
 // DeadLetter is a batch that could not be used.

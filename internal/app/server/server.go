@@ -34,6 +34,9 @@ type Config struct {
 	Database backend.Database    `yaml:"database"`
 	Security backend.Security    `yaml:"security"`
 	Log      telemetry.LogConfig `yaml:"log"`
+
+	// Version of the program, for people.
+	Version string `yaml:"-"`
 }
 
 // Section is what stands below the key server.
@@ -135,7 +138,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 		return err
 	}
 	registry := fleet.NewRegistry(db, vault)
-	handler := people(api.New(api.Deps{Registry: registry, People: registry, DB: db, Broker: b, Log: logger.With("part", "api")}), ui)
+	handler := people(api.New(api.Deps{Registry: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(), Log: logger.With("part", "api")}), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)
