@@ -49,6 +49,7 @@ var owners = map[string][]string{
 	"github.com/spf13/cobra":            {"cmd"},
 	"golang.org/x/time/rate":            {"internal/ingest"},
 	"golang.org/x/crypto/":              {"internal/fleet"},
+	"github.com/getkin/kin-openapi":     {}, // tests alone
 	"github.com/tetratelabs/wazero":     {"internal/plugin"},
 	"github.com/prometheus/prometheus/": {"internal/query"},
 	"github.com/evanw/esbuild":          {"internal/webui"},

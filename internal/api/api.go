@@ -51,8 +51,8 @@ type Deps struct {
 
 const maxBody = 1 << 20
 
-// New returns the handler of the interface. Every path but /openapi.json and those
-// by which people come in wants a token, "Authorization: Bearer …", or the cookie of
+// New returns the handler of the interface. Every path but /openapi.json, /docs and
+// those by which people come in wants a token, "Authorization: Bearer …", or the cookie of
 // a session.
 func New(deps Deps) http.Handler {
 	config := huma.DefaultConfig("Sentinel", "v1")
@@ -81,6 +81,11 @@ func New(deps Deps) http.Handler {
 	if s := schemas["ErrorModel"]; s != nil {
 		s.Properties["request_id"] = &huma.Schema{Type: huma.TypeString, Description: "That of the header X-Request-Id; the service's log has it"}
 	}
+	page, err := docsPage(api.OpenAPI())
+	if err != nil {
+		panic(err) // of what is compiled in: a bug
+	}
+	mux.HandleFunc("GET /docs", serveDocs(page))
 	return around(mux, deps.Log)
 }
 

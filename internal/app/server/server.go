@@ -154,7 +154,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 // people serves the REST interface and, at every other path, the web interface.
 func people(rest, ui http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	for _, path := range []string{"/api/", "/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {
+	for _, path := range []string{"/api/", "/docs", "/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {
 		mux.Handle(path, rest)
 	}
 	mux.Handle("/", ui)
