@@ -51,6 +51,7 @@ var owners = map[string][]string{
 	"golang.org/x/time/rate":            {"internal/ingest"},
 	"golang.org/x/crypto/":              {"internal/fleet"},
 	"golang.org/x/sys/windows/svc":      {"internal/service"},
+	"github.com/getkin/kin-openapi":     {}, // tests alone
 	"github.com/tetratelabs/wazero":     {"internal/plugin"},
 	"github.com/prometheus/prometheus/": {"internal/query"},
 	"github.com/evanw/esbuild":          {"internal/webui"},

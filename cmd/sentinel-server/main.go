@@ -31,6 +31,7 @@ Examples:
   sentinel-server --config /etc/sentinel/sentinel.yml
   sentinel-server --config sentinel.yml --check`)
 	cfg := server.DefaultConfig()
+	cfg.Version = command.Version(version)
 	load := command.Daemon(root, &cfg, func(ctx context.Context) error {
 		logger, err := cfg.Log.Logger(os.Stderr)
 		if err != nil {

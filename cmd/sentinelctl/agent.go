@@ -1,29 +1,34 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
 	"github.com/sentinelgo/sentinel/internal/api"
+	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sign"
 )
 
 func (c *ctl) agentCommand() *cobra.Command {
-	group := &cobra.Command{Use: "agent", Short: "Register, list and audit agents, change their keys; ask the one on this host", Args: command.NoArgs,
+	group := &cobra.Command{Use: "agent", Short: "Register, list, change and audit agents; ask the one on this host", Args: command.NoArgs,
 		Example: `  sentinelctl agent register --hostname web-1 --out credential.json
   sentinelctl agent ls --search web
   sentinelctl agent audit web-1
   sentinelctl agent status`}
-	group.AddCommand(c.registerCommand(), c.listCommand(), c.auditCommand(), c.keysCommand(), c.rotateCommand(), c.revokeCommand())
+	group.AddCommand(c.registerCommand(), c.listCommand(), c.auditCommand(), c.labelCommand(),
+		c.agentSwitch("disable", "Refuse an agent; it keeps its data until it is enabled", true),
+		c.agentSwitch("enable", "Let an agent speak again", false), c.removeCommand(),
+		c.keysCommand(), c.rotateCommand(), c.revokeCommand())
 	group.AddCommand(c.localCommands()...)
 	return group
 }
@@ -118,52 +123,111 @@ func reserve(path string) (done func(), err error) {
 func (c *ctl) listCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ls", Aliases: []string{"list"}, Short: "List agents", Args: command.NoArgs,
 		Long: `List agents. The state is up, silent (no heartbeat for two minutes), never seen,
-or disabled.`,
-		Example: "  sentinelctl agent ls\n  sentinelctl agent ls --search web -o csv"}
-	search := cmd.Flags().String("search", "", "part of the id or the hostname")
+or disabled. With -o wide there stand also the records that are not settled, and how
+far the agent's clock is ahead.`,
+		Example: "  sentinelctl agent ls\n  sentinelctl agent ls --search web -o csv\n  sentinelctl agent ls -l site=fra --state silent --watch 5s"}
+	var q api.AgentQuery
+	cmd.Flags().StringVar(&q.Search, "search", "", "part of the id or the hostname")
+	cmd.Flags().StringArrayVarP(&q.Labels, "label", "l", nil, "name=value or name!=value; may stand there several times")
+	cmd.Flags().StringVar(&q.State, "state", "", "up, silent, unseen or disabled")
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"up", "silent", "unseen", "disabled"}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := c.client()
-		if err != nil {
-			return err
+		if q.State == "unseen" {
+			q.State = string(postgres.AgentUnseen)
 		}
-		agents, err := client.Agents(cmd.Context(), *search)
-		if err != nil {
-			return err
-		}
-		t := table{columns: []string{"agent", "hostname", "state", "last_seen", "version", "os", "labels"}}
-		for _, a := range agents {
-			var seen ago
-			if a.LastSeen != nil {
-				seen.Time = *a.LastSeen
+		return c.watching(cmd, *watch, func(ctx context.Context, client *api.Client) error {
+			agents, err := client.FindAgents(ctx, q)
+			if err != nil {
+				return err
 			}
-			t.add(a.ID, a.Hostname, state(a), seen, a.Version, platform(a), labelSet(a.Labels))
-		}
-		t.empty = "no agent is registered; `sentinelctl agent register` registers one"
-		if *search != "" {
-			t.empty = fmt.Sprintf("no agent has %q in its id or hostname; `sentinelctl agent ls` lists all", *search)
-		}
-		if agents == nil {
-			agents = []api.Agent{} // a list in JSON, not null
-		}
-		return c.print(cmd.OutOrStdout(), t, agents)
+			t := agentTable(agents)
+			if q.Search != "" || q.State != "" || len(q.Labels) > 0 {
+				t.empty = "no agent is such; `sentinelctl agent ls` lists all"
+			}
+			if q.Search != "" && q.State == "" && len(q.Labels) == 0 {
+				t.empty = fmt.Sprintf("no agent has %q in its id or hostname; `sentinelctl agent ls` lists all", q.Search)
+			}
+			if agents == nil {
+				agents = []api.Agent{} // a list in JSON, not null
+			}
+			return c.print(cmd.OutOrStdout(), t, agents)
+		})
 	}
 	return cmd
 }
 
-// silentAfter is how long after its last heartbeat an agent counts as silent:
-// three heartbeats, rounded up.
-const silentAfter = 2 * time.Minute
-
-func state(a api.Agent) string {
-	switch {
-	case a.Disabled:
-		return "disabled"
-	case a.LastSeen == nil:
-		return "never seen"
-	case time.Since(*a.LastSeen) > silentAfter:
-		return "silent"
+func agentTable(agents []api.Agent) table {
+	t := table{columns: []string{"agent", "hostname", "state", "last_seen", "version", "os", "labels", "in_flight", "clock_ahead_seconds", "created"}, narrow: 7,
+		empty: "no agent is registered; `sentinelctl agent register` registers one"}
+	for _, a := range agents {
+		t.add(a.ID, a.Hostname, a.State, ago{orZero(a.LastSeen)}, a.Version, platform(a), labelSet(a.Labels), a.InFlight, a.Clock, a.CreatedAt)
 	}
-	return "up"
+	return t
+}
+
+func (c *ctl) labelCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "label AGENT NAME=VALUE|NAME-...", Short: "Set and remove an agent's labels", Args: command.Args(2, 64, "an agent's id or hostname, and name=value to set or name- to remove"),
+		Example: "  sentinelctl agent label web-1 site=fra rack-", ValidArgsFunction: c.completeAgent}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, err := c.client()
+		if err != nil {
+			return err
+		}
+		a, err := findAgent(cmd.Context(), client, args[0])
+		if err != nil {
+			return err
+		}
+		labels := maps.Clone(a.Labels)
+		for _, l := range args[1:] {
+			name, value, set := strings.Cut(l, "=")
+			removed, remove := strings.CutSuffix(l, "-")
+			switch {
+			case set && name != "":
+				labels[name] = value
+			case remove && removed != "":
+				delete(labels, removed)
+			default:
+				return sentinel.Errorf(sentinel.Invalid, "%q: want name=value to set a label or name- to remove one", l)
+			}
+		}
+		a, err = client.ChangeAgent(cmd.Context(), a.ID, a.Tag, api.AgentPatch{Labels: &labels})
+		return c.said(cmd, a, err, "labels of %s: %s", a.ID, printable(labelText(a.Labels)))
+	}
+	return cmd
+}
+
+func (c *ctl) agentSwitch(use, short string, disabled bool) *cobra.Command {
+	return &cobra.Command{Use: use + " AGENT", Short: short, Args: command.Args(1, 1, "the agent's id or hostname (`sentinelctl agent ls`)"), ValidArgsFunction: c.completeAgent,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			a, err := findAgent(cmd.Context(), client, args[0])
+			if err == nil {
+				a, err = client.ChangeAgent(cmd.Context(), a.ID, "", api.AgentPatch{Disabled: &disabled})
+			}
+			return c.said(cmd, a, err, "%sd %s", use, a.ID)
+		}}
+}
+
+func (c *ctl) removeCommand() *cobra.Command {
+	return &cobra.Command{Use: "rm ID", Short: "Remove an agent, its keys and its books for good", Args: command.Args(1, 1, "the agent's id (`sentinelctl agent ls`)"), ValidArgsFunction: c.completeAgent,
+		Long: `Remove an agent with its keys, books, dead letters and series, for good: it is refused
+from then on, and its samples can no longer be read. A hostname does not do here.
+To keep the data, disable the agent instead.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := sentinel.AgentID(args[0]).Validate(); err != nil {
+				return err
+			}
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			err = client.DeleteAgent(cmd.Context(), args[0])
+			return c.said(cmd, map[string]string{"removed": args[0]}, err, "removed %s", args[0])
+		}}
 }
 
 func platform(a api.Agent) string {

@@ -133,7 +133,7 @@ func (c *ctl) printAudit(w io.Writer, a audit) error {
 		holes += e.Holes
 	}
 	t.add(bookRow("total", a.Total, holes, verdict(a.Total))...)
-	if err := c.print(w, t, a); err != nil || c.output == "json" || a.Host == nil {
+	if err := c.print(w, t, a); err != nil || c.output == "json" || c.output == "yaml" || a.Host == nil {
 		return err
 	}
 	host := table{columns: []string{"epoch", "last", "known", "settled", "host_only", "note"},

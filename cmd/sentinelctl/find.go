@@ -43,7 +43,7 @@ func findAgent(ctx context.Context, client *api.Client, name string) (api.Agent,
 	const most = 10
 	var ids []string
 	for _, a := range same[:min(most, len(same))] {
-		ids = append(ids, a.ID+" ("+state(a)+")")
+		ids = append(ids, a.ID+" ("+a.State+")")
 	}
 	if len(same) > most {
 		ids = append(ids, "…")

@@ -13,6 +13,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+
+	"github.com/sentinelgo/sentinel/internal/config"
 )
 
 // table is what a command shows, row by row. A cell is a string, a whole number, a
@@ -21,6 +23,7 @@ import (
 type table struct {
 	columns []string
 	rows    [][]any
+	narrow  int    // columns that a table shows, and -o wide all; 0: all
 	empty   string // said to people instead of a table without rows
 }
 
@@ -35,13 +38,13 @@ type labelSet map[string]string
 
 const labelWidth = 60
 
-// print writes the table, or value as JSON, as --output asks. Tables are for
-// people: times are local, numbers rounded, long labels cut. CSV and JSON are for
-// programs: times are RFC 3339 in UTC, numbers exact.
+// print writes the table, or value as JSON or YAML, as --output asks. Tables are for
+// people: times are local, numbers rounded, long labels cut but for -o wide. CSV,
+// JSON and YAML are for programs: times are RFC 3339 in UTC, numbers exact.
 func (c *ctl) print(w io.Writer, t table, value any) error {
 	switch c.output {
-	case "json":
-		return writeJSON(w, value)
+	case "json", "yaml":
+		return c.write(w, value)
 	case "csv":
 		out := csv.NewWriter(w)
 		if err := out.Write(t.columns); err != nil {
@@ -57,9 +60,15 @@ func (c *ctl) print(w io.Writer, t table, value any) error {
 		return err
 	}
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, strings.ToUpper(strings.Join(t.columns, "\t")))
-	for _, r := range t.cells(readable) {
-		fmt.Fprintln(out, strings.Join(r, "\t"))
+	shown, write := len(t.columns), readable
+	if c.output == "wide" {
+		write = uncut
+	} else if t.narrow > 0 {
+		shown = t.narrow
+	}
+	fmt.Fprintln(out, strings.ToUpper(strings.Join(t.columns[:shown], "\t")))
+	for _, r := range t.cells(write) {
+		fmt.Fprintln(out, strings.Join(r[:shown], "\t"))
 	}
 	return out.Flush()
 }
@@ -127,6 +136,14 @@ func readable(cell any) string {
 	return printable(fmt.Sprint(cell))
 }
 
+// uncut is readable with whole labels.
+func uncut(cell any) string {
+	if v, ok := cell.(labelSet); ok {
+		return printable(labelText(v))
+	}
+	return readable(cell)
+}
+
 // figure rounds a number to what a person reads, and writes it without an exponent
 // where that is of a bearable length.
 func figure(v float64) string {
@@ -175,6 +192,27 @@ func labelText(labels map[string]string) string {
 		list = append(list, name+"="+labels[name])
 	}
 	return strings.Join(list, ",")
+}
+
+// programs reports whether the output is for programs.
+func (c *ctl) programs() bool { return c.output != "table" && c.output != "wide" }
+
+// write writes a value as YAML where that is asked for, else as JSON.
+func (c *ctl) write(w io.Writer, value any) error {
+	if c.output != "yaml" {
+		return writeJSON(w, value)
+	}
+	raw, err := json.Marshal(value)
+	if err == nil {
+		raw, err = config.YAML(raw)
+	}
+	if err == nil {
+		_, err = w.Write(raw)
+	}
+	if err != nil {
+		return fmt.Errorf("write yaml: %w", err)
+	}
+	return nil
 }
 
 func writeJSON(w io.Writer, value any) error {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
 	"github.com/sentinelgo/sentinel/internal/api"
@@ -33,6 +34,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/postgres/postgrestest"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sentinelpb"
 	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/wal"
 	"github.com/sentinelgo/sentinel/internal/wire"
@@ -117,6 +119,7 @@ func startSystem(t *testing.T) *system {
 		must(t, err)
 		done = stats.Done
 	}
+	quarantine(t, db, vault, register("dead", "dead-1"))
 	register("twin1", "twin")
 	register("twin2", "twin")
 	register("live", "live-1")
@@ -216,6 +219,38 @@ func store(t *testing.T, db *postgres.DB, a postgres.Agent, losses []sentinel.Lo
 	must(t, err)
 	must(t, db.ReportPositions(t.Context(), []postgres.Report{{Agent: a.ID, SeenAt: time.Now(), Hostname: a.Hostname,
 		Info: &postgres.AgentInfo{Version: "v-test", OS: "linux", Arch: "amd64"}, Positions: []sentinel.Position{{Epoch: 7, Appended: 3 + 6*uint64(len(losses))}}}}))
+}
+
+// quarantine gives an agent four dead letters: two batches that are of use by now,
+// one that never will be, and an orphan.
+func quarantine(t *testing.T, db *postgres.DB, vault *sign.Vault, a postgres.Agent) {
+	t.Helper()
+	layout, definition, hash := testLayout()
+	_, err := db.EnsureLayout(t.Context(), a.ID, hash, definition, layout)
+	must(t, err)
+	keys, err := db.AgentKeys(t.Context(), a.ID)
+	must(t, err)
+	key, err := vault.Open(a.Name, keys[0].KeyID, keys[0].Secret)
+	must(t, err)
+	seal := func(seq uint64, payload []byte) []byte {
+		e := &sentinelpb.Envelope{AgentId: string(a.Name), KeyId: key.ID, Epoch: 9, Seq: seq, Count: 1, Codec: sentinelpb.Codec_CODEC_CYCLES_V1, Payload: payload}
+		key.Batch(e)
+		raw, err := proto.Marshal(e)
+		must(t, err)
+		return raw
+	}
+	for seq := range uint64(3) {
+		payload := []byte("not a payload")
+		if seq < 2 {
+			payload, err = wire.EncodeCycles([]sentinel.Cycle{testCycle(hash, time.Now().Truncate(time.Second), float64(seq))})
+			must(t, err)
+		}
+		_, err = db.Commit(t.Context(), []postgres.Batch{{Agent: a.ID, AgentName: a.Name, Epoch: 9, First: seq + 1, Count: 1, Received: time.Now(), Envelope: seal(seq+1, payload),
+			Quarantine: &postgres.Quarantine{Reason: "test", Detail: "for the test"}}}, nil)
+		must(t, err)
+	}
+	_, err = db.Commit(t.Context(), nil, []postgres.Orphan{{AgentName: "somebody", Reason: "bad_signature", Envelope: []byte("rubbish"), Received: time.Now()}})
+	must(t, err)
 }
 
 // testLayout has what tables trip over: a number with many digits, a label that is

@@ -43,12 +43,12 @@ outlive your own token where that expires.`,
 		if err != nil {
 			return err
 		}
-		if c.output == "table" {
+		if !c.programs() {
 			fmt.Fprintln(cmd.ErrOrStderr(), "This token is shown once:")
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), made.Secret)
 			return err
 		}
-		return writeJSON(cmd.OutOrStdout(), made)
+		return c.write(cmd.OutOrStdout(), made)
 	}
 
 	list := &cobra.Command{Use: "ls", Aliases: []string{"list"}, Short: "List tokens", Args: command.NoArgs}
@@ -82,8 +82,8 @@ outlive your own token where that expires.`,
 		if err != nil {
 			return err
 		}
-		if c.output != "table" {
-			return writeJSON(cmd.OutOrStdout(), done)
+		if c.programs() {
+			return c.write(cmd.OutOrStdout(), done)
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "revoked token %d\n", id)
 		if done.Own {
@@ -109,8 +109,8 @@ func (c *ctl) tokenToFile(cmd *cobra.Command, client *api.Client, t api.NewToken
 	if err := os.WriteFile(path, []byte(made.Secret+"\n"), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("token %d is made, but could not be kept; revoke it and make another: %w", made.ID, err)
 	}
-	if c.output != "table" {
-		return writeJSON(cmd.OutOrStdout(), made.Token)
+	if c.programs() {
+		return c.write(cmd.OutOrStdout(), made.Token)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "made token %d, kept in %s\n", made.ID, path)
 	return nil

@@ -48,8 +48,8 @@ func (c *ctl) said(cmd *cobra.Command, value any, err error, format string, args
 	if err != nil {
 		return err
 	}
-	if c.output != "table" {
-		return writeJSON(cmd.OutOrStdout(), value)
+	if c.programs() {
+		return c.write(cmd.OutOrStdout(), value)
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), format+"\n", args...)
 	return err

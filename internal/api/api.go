@@ -21,6 +21,7 @@ import (
 // Registry registers agents and knows who asks.
 type Registry interface {
 	Register(ctx context.Context, hostname string, labels []sentinel.Label) (sign.Credential, error)
+	Change(ctx context.Context, by postgres.Entry, a postgres.Agent, ch postgres.AgentChange) (postgres.Agent, error)
 	Authenticate(ctx context.Context, token string) (postgres.Actor, error)
 	Session(ctx context.Context, cookie string) (postgres.Actor, error)
 }
@@ -49,14 +50,17 @@ type Deps struct {
 	Identities Identities
 	People     People
 	DB         *postgres.DB
+	Broker     Broker
+	Version    string    // of the program
+	Started    time.Time // of the process
+	CAPin      string    // of the gateway's private authority; empty where it has none
 	Log        *slog.Logger
-	CAPin      string // of the gateway's private authority; empty where it has none
 }
 
 const maxBody = 1 << 20
 
-// New returns the handler of the interface. Every path but /openapi.json and those
-// by which people come in wants a token, "Authorization: Bearer …", or the cookie of
+// New returns the handler of the interface. Every path but /openapi.json, /docs and
+// those by which people come in wants a token, "Authorization: Bearer …", or the cookie of
 // a session.
 func New(deps Deps) http.Handler {
 	config := huma.DefaultConfig("Sentinel", "v1")
@@ -81,10 +85,17 @@ func New(deps Deps) http.Handler {
 	r.users()
 	r.session()
 	r.audit()
+	r.letters()
+	r.status()
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	if s := schemas["ErrorModel"]; s != nil {
 		s.Properties["request_id"] = &huma.Schema{Type: huma.TypeString, Description: "That of the header X-Request-Id; the service's log has it"}
 	}
+	page, err := docsPage(api.OpenAPI())
+	if err != nil {
+		panic(err) // of what is compiled in: a bug
+	}
+	mux.HandleFunc("GET /docs", serveDocs(page))
 	return around(mux, deps.Log)
 }
 

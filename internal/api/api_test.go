@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/api"
+	"github.com/sentinelgo/sentinel/internal/broker"
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/postgres/postgrestest"
@@ -35,6 +36,25 @@ type fixture struct {
 	handler  http.Handler
 	log      *bytes.Buffer
 	tokens   map[string]string
+	broker   published
+}
+
+// published keeps what is published; the way through a real broker to a real worker
+// is tested with sentinelctl.
+type published struct {
+	data [][]byte
+	err  error
+}
+
+func (p *published) Partitions() int { return 4 }
+
+func (p *published) Stats(context.Context) (broker.Stats, error) {
+	return broker.Stats{Messages: 3, Bytes: 300, MaxBytes: 1000, Consumers: []broker.ConsumerStats{{Name: "writer", Pending: 2, Lag: time.Minute}}}, p.err
+}
+
+func (p *published) Publish(_ context.Context, _ int, _ string, data []byte) error {
+	p.data = append(p.data, data)
+	return p.err
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -43,7 +63,7 @@ func newFixture(t *testing.T) *fixture {
 	must(t, err)
 	f := &fixture{db: postgrestest.New(t), log: new(bytes.Buffer), tokens: map[string]string{"none": "", "garbage": "sntl_garbage"}}
 	f.registry = fleet.NewRegistry(f.db, vault)
-	f.handler = api.New(api.Deps{Registry: f.registry, Identities: f.registry, People: f.registry, DB: f.db, Log: slog.New(slog.NewTextHandler(f.log, nil))})
+	f.handler = api.New(api.Deps{Registry: f.registry, Identities: f.registry, People: f.registry, DB: f.db, Broker: &f.broker, Log: slog.New(slog.NewTextHandler(f.log, nil))})
 	for _, role := range []postgres.Role{postgres.Viewer, postgres.Operator, postgres.Admin} {
 		f.tokens[string(role)], err = f.registry.CreateToken(t.Context(), "test", role, 0)
 		must(t, err)
@@ -212,6 +232,14 @@ func TestP22HostileRequests(t *testing.T) {
 		{"a limit of 0", "GET", "/api/v1/agents?limit=0", "", 422, "query.limit"},
 		{"a limit of 1001", "GET", "/api/v1/agents?limit=1001", "", 422, "query.limit"},
 		{"a limit of words", "GET", "/api/v1/agents?limit=many", "", 422, "query.limit"},
+		{"a label without value", "GET", "/api/v1/agents?label=x", "", 422, "query.label"},
+		{"a label of NUL", "GET", "/api/v1/agents?label=x%3D%00", "", 422, "query.label"},
+		{"a state of nobody's", "GET", "/api/v1/agents?state=dead", "", 422, "query.state"},
+		{"a change of nothing", "PATCH", one, `{}`, 422, "body"},
+		{"a change of an unknown agent", "PATCH", "/api/v1/agents/ag-unknown", `{"disabled":true}`, 404, ""},
+		{"labels of NUL", "PATCH", one, `{"labels":{"a":"\u0000"}}`, 422, "body"},
+		{"a change of what nobody changes", "PATCH", one, `{"hostname":"x"}`, 422, "body.hostname"},
+		{"an ETag of words", "DELETE", "/api/v1/agents/ag-unknown", "", 404, ""},
 		{"a cursor of words", "GET", "/api/v1/agents?after=%21", "", 422, "query.after"},
 		{"a cursor that is negative", "GET", "/api/v1/agents?after=-1", "", 422, "query.after"},
 		{"a cursor of 10 KB", "GET", "/api/v1/agents?after=" + long, "", 422, "query.after"},
@@ -389,6 +417,10 @@ func (b broken) Authenticate(context.Context, string) (postgres.Actor, error) {
 		panic("a secret of the inside")
 	}
 	return postgres.Actor{}, b.err
+}
+
+func (b broken) Change(context.Context, postgres.Entry, postgres.Agent, postgres.AgentChange) (postgres.Agent, error) {
+	return postgres.Agent{}, b.err
 }
 
 func (b broken) Session(context.Context, string) (postgres.Actor, error) {

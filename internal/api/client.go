@@ -95,6 +95,11 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 // call sends a request and decodes the answer into out. A problem comes back as
 // an error with the code that caused it.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	return c.callIf(ctx, "", method, path, query, in, out)
+}
+
+// callIf is call under the condition that the thing still is what tag names.
+func (c *Client) callIf(ctx context.Context, tag, method, path string, query url.Values, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)
@@ -115,6 +120,9 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	req.Header.Set("Accept", "application/json")
+	if tag != "" {
+		req.Header.Set("If-Match", tag)
+	}
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -154,7 +162,7 @@ func problemError(resp *http.Response) error {
 		code = sentinel.Forbidden
 	case http.StatusNotFound:
 		code = sentinel.NotFound
-	case http.StatusConflict:
+	case http.StatusConflict, http.StatusPreconditionFailed:
 		code = sentinel.Conflict
 	case http.StatusTooManyRequests:
 		code = sentinel.ResourceExhausted

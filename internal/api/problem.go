@@ -54,6 +54,9 @@ func wrong(where, format string, args ...any) error {
 	return &fieldError{where, sentinel.Errorf(sentinel.Invalid, format, args...)}
 }
 
+// staleError says that a thing is no longer what the client saw.
+type staleError struct{ error }
+
 // clean refuses text that the database cannot hold.
 func clean(where, text string) error {
 	if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
@@ -73,6 +76,9 @@ func problem(ctx context.Context, log *slog.Logger, err error) (status int, mess
 			return http.StatusUnprocessableEntity, "the database refuses a value of this request", nil
 		}
 		return http.StatusInternalServerError, "the service failed; its log says why", nil
+	}
+	if stale := new(staleError); errors.As(err, &stale) {
+		return http.StatusPreconditionFailed, err.Error(), nil
 	}
 	switch sentinel.CodeOf(err) {
 	case sentinel.Invalid:

@@ -18,25 +18,58 @@ type Agent struct {
 	Labels     []sentinel.Label // sorted by name
 	Info       AgentInfo
 	CreatedAt  time.Time
-	LastSeenAt time.Time // zero: never
-	DisabledAt time.Time // zero: it may speak
+	LastSeenAt time.Time      // zero: never
+	DisabledAt time.Time      // zero: it may speak
+	ClockAhead *time.Duration // of the gateway's, at the last report; nil: not known
+}
+
+// SilentAfter is how long after its last heartbeat an agent counts as silent: three
+// heartbeats, rounded up.
+const SilentAfter = 2 * time.Minute
+
+// AgentState is what an agent is found to be.
+type AgentState string
+
+const (
+	AgentUp       AgentState = "up"
+	AgentSilent   AgentState = "silent" // no report for SilentAfter
+	AgentUnseen   AgentState = "never seen"
+	AgentDisabled AgentState = "disabled"
+)
+
+// State returns what the agent is at this time.
+func (a Agent) State(now time.Time) AgentState {
+	switch {
+	case !a.DisabledAt.IsZero():
+		return AgentDisabled
+	case a.LastSeenAt.IsZero():
+		return AgentUnseen
+	case now.Sub(a.LastSeenAt) > SilentAfter:
+		return AgentSilent
+	}
+	return AgentUp
 }
 
 // AgentInfo is what an agent says of itself and its host.
 type AgentInfo struct{ Version, OS, Arch, Platform string }
 
-const agentColumns = `id, name, hostname, labels, version, os, arch, platform, created_at, last_seen_at, disabled_at`
+const agentColumns = `id, name, hostname, labels, version, os, arch, platform, created_at, last_seen_at, disabled_at, clock_ahead_ms`
 
 func scanAgent(row pgx.CollectableRow) (Agent, error) {
 	var a Agent
 	var labels []byte
 	var seen, disabled *time.Time
+	var clock *int64
 	err := row.Scan(&a.ID, &a.Name, &a.Hostname, &labels, &a.Info.Version, &a.Info.OS, &a.Info.Arch, &a.Info.Platform,
-		&a.CreatedAt, &seen, &disabled)
+		&a.CreatedAt, &seen, &disabled, &clock)
 	if err != nil {
 		return a, err
 	}
 	a.LastSeenAt, a.DisabledAt = orZero(seen), orZero(disabled)
+	if clock != nil {
+		ahead := time.Duration(*clock) * time.Millisecond
+		a.ClockAhead = &ahead
+	}
 	a.Labels, err = parseLabels(labels)
 	return a, err
 }
@@ -107,9 +140,11 @@ func (db *DB) oneAgent(ctx context.Context, sql string, arg any) (Agent, error) 
 type AgentFilter struct {
 	Search  string           // part of name or hostname, in any case
 	Labels  []sentinel.Label // all of these, with these values
-	After   int64            // only ids above this: the last one of the page before
-	Limit   int              // agents per page [100], at most 1000
-	Enabled bool             // only those that are not disabled
+	Without []sentinel.Label // none of these with these values
+	State   AgentState
+	After   int64 // only ids above this: the last one of the page before
+	Limit   int   // agents per page [100], at most 1000
+	Enabled bool  // only those that are not disabled
 }
 
 // Agents returns a page of agents by ascending id.
@@ -118,12 +153,19 @@ func (db *DB) Agents(ctx context.Context, f AgentFilter) ([]Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	names, values := make([]string, 0, len(f.Without)), make([]string, 0, len(f.Without))
+	for _, l := range f.Without {
+		names, values = append(names, l.Name), append(values, l.Value)
+	}
 	rows, err := db.pool.Query(ctx, `SELECT `+agentColumns+` FROM agents
 		WHERE id > $1
 			AND labels @> $2::text::jsonb
 			AND ($3 = '' OR strpos(lower(name || ' ' || hostname), lower($3)) > 0)
 			AND (NOT $4 OR disabled_at IS NULL)
-		ORDER BY id LIMIT $5`, f.After, labels, f.Search, f.Enabled, pageSize(f.Limit))
+			AND NOT EXISTS (SELECT FROM unnest($6::text[], $7::text[]) AS w(name, value) WHERE labels ->> w.name = w.value)
+			AND ($8 = '' OR $8 = CASE WHEN disabled_at IS NOT NULL THEN 'disabled' WHEN last_seen_at IS NULL THEN 'never seen'
+				WHEN last_seen_at < now() - $9::interval THEN 'silent' ELSE 'up' END)
+		ORDER BY id LIMIT $5`, f.After, labels, f.Search, f.Enabled, pageSize(f.Limit), names, values, string(f.State), SilentAfter)
 	if err != nil {
 		return nil, failed("list agents", err)
 	}

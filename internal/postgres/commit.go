@@ -78,6 +78,7 @@ type commit struct {
 	rows     *copyBuffer
 	dirty    map[bucket]struct{}
 	letters  letters
+	kept     []*keptLetter // of batches that come again, by their place; nil for the others
 }
 
 // bucket is one minute of one agent.
@@ -124,8 +125,11 @@ func (c *commit) run(ctx context.Context) ([]Outcome, error) {
 		if err != nil {
 			return err
 		}
+		if err := c.findLetters(ctx, tx); err != nil {
+			return err
+		}
 		for i := range c.batches {
-			c.settle(&c.batches[i], dirtyBelow)
+			c.settle(&c.batches[i], c.kept[i], dirtyBelow)
 		}
 		for i := range c.orphans {
 			c.letters.orphan(&c.orphans[i])
@@ -221,21 +225,25 @@ func (c *commit) lock(ctx context.Context, tx pgx.Tx) (dirtyBelow time.Time, err
 	return dirtyBelow, results.Close()
 }
 
-// settle decides, with the ledger's lock held, what of a batch is new.
-func (c *commit) settle(b *Batch, dirtyBelow time.Time) {
+// settle decides, with the ledger's lock held, what of a batch is new, or was
+// quarantined and is of use now.
+func (c *commit) settle(b *Batch, kept *keptLetter, dirtyBelow time.Time) {
 	a := c.accounts[epochKey{b.Agent, b.Epoch}]
 	switch {
 	case a.forks(b):
 		a.forked, a.outcome.Forked, a.changed = true, true, true
 		a.outcome.Refused++
-		c.letters.batch(b, ReasonForked, "these sequence numbers were settled with another content")
+		c.letters.batch(b, ReasonForked, "these sequence numbers were settled with another content", nil)
 		return
 	case a.scattered(b.span()):
 		a.outcome.Refused++
-		c.letters.batch(b, ReasonScattered, "the epoch has too many holes")
+		c.letters.batch(b, ReasonScattered, "the epoch has too many holes", nil)
 		return
 	}
 	fresh := a.settle(b.span())
+	if kept != nil && !kept.done {
+		fresh = append(fresh, c.tryAgain(a, b, kept)...)
+	}
 	n := int(count(fresh))
 	a.outcome.Duplicates += int(b.Count) - n
 	for _, r := range fresh {
@@ -246,7 +254,7 @@ func (c *commit) settle(b *Batch, dirtyBelow time.Time) {
 	case b.Quarantine != nil:
 		a.quarantined += int64(n)
 		a.outcome.Quarantined += n
-		c.letters.batch(b, b.Quarantine.Reason, b.Quarantine.Detail)
+		c.letters.batch(b, b.Quarantine.Reason, b.Quarantine.Detail, fresh)
 	case len(b.Losses) > 0:
 		a.reports++
 		a.outcome.StoredReports++

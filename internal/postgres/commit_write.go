@@ -18,6 +18,7 @@ func (c *commit) write(ctx context.Context, tx pgx.Tx) error {
 	var batch pgx.Batch
 	c.queueLedger(&batch)
 	c.queueDirty(&batch)
+	c.queueKept(&batch)
 	c.letters.queue(&batch, c.db.cfg)
 	if batch.Len() == 0 {
 		return nil
@@ -110,19 +111,21 @@ type letters struct {
 	reasons, details    []string
 	envelopes           [][]byte
 	received            []time.Time
+	charged             []string // multiranges
 }
 
-// batch adds a letter that is charged to its agent.
-func (l *letters) batch(b *Batch, reason, detail string) {
-	l.add(&b.Agent, string(b.AgentName), uint64(b.Epoch), b.First, b.Count, reason, detail, b.Envelope, b.Received)
+// batch adds a letter of an agent, whose ledger counts the numbers in charged as
+// quarantined by it.
+func (l *letters) batch(b *Batch, reason, detail string, charged ranges) {
+	l.add(&b.Agent, string(b.AgentName), uint64(b.Epoch), b.First, b.Count, reason, detail, b.Envelope, b.Received, charged)
 }
 
 // orphan adds a letter that is charged to nobody.
 func (l *letters) orphan(o *Orphan) {
-	l.add(nil, o.AgentName, o.Epoch, o.Seq, o.Count, o.Reason, o.Detail, o.Envelope, o.Received)
+	l.add(nil, o.AgentName, o.Epoch, o.Seq, o.Count, o.Reason, o.Detail, o.Envelope, o.Received, nil)
 }
 
-func (l *letters) add(agent *int64, name string, epoch, seq uint64, count uint32, reason, detail string, envelope []byte, received time.Time) {
+func (l *letters) add(agent *int64, name string, epoch, seq uint64, count uint32, reason, detail string, envelope []byte, received time.Time, charged ranges) {
 	if received.IsZero() {
 		received = time.Now()
 	}
@@ -134,6 +137,7 @@ func (l *letters) add(agent *int64, name string, epoch, seq uint64, count uint32
 	l.epochs, l.seqs, l.count = append(l.epochs, int64(epoch)), append(l.seqs, int64(seq)), append(l.count, int64(count))
 	l.reasons, l.details = append(l.reasons, printable(reason, 64)), append(l.details, printable(detail, 1024))
 	l.envelopes, l.received = append(l.envelopes, envelope), append(l.received, received)
+	l.charged = append(l.charged, charged.multirange())
 }
 
 // queue adds the letters and the removal of the oldest ones beyond the caps, so
@@ -142,9 +146,19 @@ func (l *letters) queue(batch *pgx.Batch, cfg Config) {
 	if len(l.agents) == 0 {
 		return
 	}
-	batch.Queue(`INSERT INTO dead_letters (agent_id, agent_name, epoch, seq, count, reason, detail, envelope, received_at)
-		SELECT * FROM unnest($1::int8[], $2::text[], $3::int8[], $4::int8[], $5::int8[], $6::text[], $7::text[], $8::bytea[], $9::timestamptz[])`,
-		l.agents, l.names, l.epochs, l.seqs, l.count, l.reasons, l.details, l.envelopes, l.received)
+	// An orphan that was replayed and is one again is there already.
+	batch.Queue(`WITH fresh AS (
+			SELECT * FROM unnest($1::int8[], $2::text[], $3::int8[], $4::int8[], $5::int8[], $6::text[], $7::text[], $8::bytea[], $9::timestamptz[], $10::text[])
+				AS u(agent_id, agent_name, epoch, seq, count, reason, detail, envelope, received_at, charged)
+		), again AS (
+			UPDATE dead_letters d SET tried_at = now(), reason = f.reason, detail = f.detail FROM fresh f
+			WHERE f.agent_id IS NULL AND d.agent_id IS NULL AND d.replayed_at IS NOT NULL AND d.envelope = f.envelope
+			RETURNING d.envelope
+		)
+		INSERT INTO dead_letters (agent_id, agent_name, epoch, seq, count, reason, detail, envelope, received_at, charged)
+		SELECT agent_id, agent_name, epoch, seq, count, reason, detail, envelope, received_at, charged::int8multirange FROM fresh
+		WHERE agent_id IS NOT NULL OR envelope NOT IN (SELECT envelope FROM again)`,
+		l.agents, l.names, l.epochs, l.seqs, l.count, l.reasons, l.details, l.envelopes, l.received, l.charged)
 	charged, orphans := make(map[int64]struct{}), false
 	for _, a := range l.agents {
 		if a == nil {

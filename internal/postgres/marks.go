@@ -47,6 +47,7 @@ type Report struct {
 	Positions []sentinel.Position // of the epochs that it still holds
 	Info      *AgentInfo          // nil where it said nothing
 	Hostname  string              // with Info
+	Clock     *time.Duration      // how far the agent's clock is ahead; nil where that is not known
 }
 
 // ReportPositions notes for many agents at once that they live and how far they
@@ -72,6 +73,9 @@ func (db *DB) ReportPositions(ctx context.Context, reports []Report) error {
 			}
 			if r.Info == nil {
 				r.Info, r.Hostname = old.Info, old.Hostname
+			}
+			if r.Clock == nil {
+				r.Clock = old.Clock
 			}
 		}
 		newest[r.Agent] = r
@@ -115,10 +119,17 @@ func queueSeen(batch *pgx.Batch, newest map[int64]Report) {
 	var ids []int64
 	var seen []time.Time
 	var hasInfo []bool
+	var clocks []*int64
 	var hostnames, versions, oses, archs, platforms []string
 	for _, r := range list {
 		ids, seen = append(ids, r.Agent), append(seen, r.SeenAt)
 		hasInfo = append(hasInfo, r.Info != nil)
+		var clock *int64
+		if r.Clock != nil {
+			ms := r.Clock.Milliseconds()
+			clock = &ms
+		}
+		clocks = append(clocks, clock)
 		var info AgentInfo
 		if r.Info != nil {
 			info = *r.Info
@@ -132,12 +143,13 @@ func queueSeen(batch *pgx.Batch, newest map[int64]Report) {
 		)
 		UPDATE agents a SET
 			last_seen_at = greatest(a.last_seen_at, u.seen),
+			clock_ahead_ms = coalesce(u.clock, a.clock_ahead_ms),
 			hostname = CASE WHEN u.has_info THEN u.hostname ELSE a.hostname END,
 			version  = CASE WHEN u.has_info THEN u.version ELSE a.version END,
 			os       = CASE WHEN u.has_info THEN u.os ELSE a.os END,
 			arch     = CASE WHEN u.has_info THEN u.arch ELSE a.arch END,
 			platform = CASE WHEN u.has_info THEN u.platform ELSE a.platform END
-		FROM locked, unnest($1::int8[], $2::timestamptz[], $3::bool[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-			AS u(id, seen, has_info, hostname, version, os, arch, platform)
-		WHERE a.id = locked.id AND u.id = a.id`, ids, seen, hasInfo, hostnames, versions, oses, archs, platforms)
+		FROM locked, unnest($1::int8[], $2::timestamptz[], $3::bool[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int8[])
+			AS u(id, seen, has_info, hostname, version, os, arch, platform, clock)
+		WHERE a.id = locked.id AND u.id = a.id`, ids, seen, hasInfo, hostnames, versions, oses, archs, platforms, clocks)
 }

@@ -128,6 +128,7 @@ func (c *conversation) takeAccepted(a *sentinelpb.KeyAccepted) {
 		c.u.deps.Logger.Error("the change of keys could not be noted; both are in the credential file", "error", err)
 	}
 	if c.u.self.Key.ID != old {
+		c.u.setSelf()
 		c.u.metrics.rotations.Inc()
 		c.u.deps.Logger.Info("signing with a new key", "key", c.u.self.Key.ID, "old", old)
 	}
@@ -149,9 +150,7 @@ func (u *Uplink) identify(ctx context.Context, conn *grpc.ClientConn) error {
 		return err
 	}
 	u.self.Credential = cred
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.status.Agent = cred.Agent
+	u.setSelf()
 	return nil
 }
 

@@ -119,6 +119,7 @@ type Uplink struct {
 // Status says how the uplink stands.
 type Status struct {
 	Agent     sentinel.AgentID // empty until it is known
+	Key       string           // the id of the key it signs with
 	Connected bool
 	Since     time.Time     // of Connected, or of its loss
 	LastError string        // why the last session ended, empty while all is well
@@ -300,7 +301,14 @@ func (u *Uplink) setUp(clock time.Duration, service time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.service, u.at = service, thisInstant()
-	u.status = Status{Agent: u.self.Agent, Connected: true, Since: time.Now(), Clock: clock}
+	u.status = Status{Agent: u.self.Agent, Key: u.self.Key.ID, Connected: true, Since: time.Now(), Clock: clock}
+}
+
+// setSelf notes who this agent is now.
+func (u *Uplink) setSelf() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.status.Agent, u.status.Key = u.self.Agent, u.self.Key.ID
 }
 
 func (u *Uplink) setDown(reason string) {

@@ -75,8 +75,9 @@ func (l *life) reload() (r control.Reload, err error) {
 	if err != nil {
 		return r, err
 	}
-	if is := l.up.Load().Status().Agent; t.agent != is && t.agent != "" && is != "" {
-		return r, sentinel.Errorf(sentinel.Invalid, "%s belongs to agent %s, this is %s: stop the agent to make it another one", next.Agent.Credential(), t.agent, is)
+	is := l.up.Load().Status()
+	if t.agent != is.Agent && t.agent != "" && is.Agent != "" {
+		return r, sentinel.Errorf(sentinel.Invalid, "%s belongs to agent %s, this is %s: stop the agent to make it another one", next.Agent.Credential(), t.agent, is.Agent)
 	}
 	level, err := next.Log.Threshold()
 	if err != nil {
@@ -89,7 +90,7 @@ func (l *life) reload() (r control.Reload, err error) {
 		l.o.Level.Set(level)
 	}
 	l.mu.Lock()
-	files := t.files != l.files
+	files := t.files != l.files || t.key != is.Key && is.Key != ""
 	l.cfg, l.files = next, t.files
 	l.mu.Unlock()
 	changed := func(section string) bool {

@@ -84,8 +84,9 @@ type life struct {
 type tools struct {
 	store sign.Store
 	agent sentinel.AgentID // empty: it is to enrol
+	key   string
 	set   *collector.Set
-	files [sha256.Size]byte // of what the uplink reads
+	files [sha256.Size]byte // of what the uplink reads, without the credential: it writes that itself
 }
 
 func prepare(c Section, self collector.Self, logger *slog.Logger) (t tools, err error) {
@@ -96,7 +97,7 @@ func prepare(c Section, self collector.Self, logger *slog.Logger) (t tools, err 
 	if err != nil && (sentinel.CodeOf(err) != sentinel.NotFound || c.Server.EnrolmentTokenFile == "") {
 		return t, fmt.Errorf("agent: %w; `sentinelctl agent register --out %s` makes one, or agent.server.enrolment_token_file buys one", err, c.Credential())
 	}
-	t.agent = cred.Agent
+	t.agent, t.key = cred.Agent, cred.Key.ID
 	if err := c.Server.Check(); err != nil {
 		return t, err
 	}
@@ -104,7 +105,7 @@ func prepare(c Section, self collector.Self, logger *slog.Logger) (t tools, err 
 		return t, fmt.Errorf("agent: %w", err)
 	}
 	sum := sha256.New()
-	for _, path := range []string{c.Credential(), c.Server.CAFile, c.Server.CertFile, c.Server.KeyFile, c.Server.EnrolmentTokenFile} {
+	for _, path := range []string{c.Server.CAFile, c.Server.CertFile, c.Server.KeyFile, c.Server.EnrolmentTokenFile} {
 		raw, _ := os.ReadFile(path) // it was read a moment ago, or is not named
 		fmt.Fprintf(sum, "%d %s", len(raw), raw)
 	}

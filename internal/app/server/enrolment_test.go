@@ -27,8 +27,6 @@ import (
 	"github.com/sentinelgo/sentinel/internal/uplink"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
-
 // TestP19AThousandAgentsFromOneToken: a fleet comes up with one token for a thousand
 // hosts; all of them get an identity of their own, within a minute, and nobody after
 // them. Those that the gateway turns away for its pace ask again.

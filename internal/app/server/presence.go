@@ -27,7 +27,7 @@ func (p presence) Report(ctx context.Context, reports []ingest.Report) (map[sent
 		if err != nil {
 			return nil, err
 		}
-		row := postgres.Report{Agent: id, SeenAt: r.Time, Positions: r.Positions}
+		row := postgres.Report{Agent: id, SeenAt: r.Time, Positions: r.Positions, Clock: &r.Clock}
 		if r.Info != nil {
 			row.Hostname = r.Info.GetHostname()
 			info := agentInfo(r.Info)

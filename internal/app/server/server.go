@@ -33,6 +33,9 @@ type Config struct {
 	Database backend.Database    `yaml:"database"`
 	Security backend.Security    `yaml:"security"`
 	Log      telemetry.LogConfig `yaml:"log"`
+
+	// Version of the program, for people.
+	Version string `yaml:"-"`
 }
 
 // Section is what stands below the key server.
@@ -137,8 +140,10 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	handler := people(api.New(api.Deps{Registry: registry, Identities: registry, People: registry, DB: db, Log: logger.With("part", "api"),
-		CAPin: privateAuthority(tlsConfig)}), ui)
+	handler := people(api.New(api.Deps{
+		Registry: registry, Identities: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(),
+		CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
+	}), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -155,7 +160,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 // people serves the REST interface and, at every other path, the web interface.
 func people(rest, ui http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	for _, path := range []string{"/api/", "/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {
+	for _, path := range []string{"/api/", "/docs", "/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {
 		mux.Handle(path, rest)
 	}
 	mux.Handle("/", ui)

@@ -16,7 +16,7 @@ func TestPeople(t *testing.T) {
 	h := people(say(rest), say(ui))
 	for path, want := range map[string]int{
 		"/": ui, "/hosts/ag-a": ui, "/assets/app.js": ui, "/apiary": ui, "/openapi": ui,
-		"/api/": rest, "/api/v1/agents": rest, "/api/v2": rest, "/openapi.json": rest, "/openapi-3.0.yaml": rest,
+		"/api/": rest, "/api/v1/agents": rest, "/api/v2": rest, "/docs": rest, "/docsy": ui, "/openapi.json": rest, "/openapi-3.0.yaml": rest,
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

@@ -155,7 +155,7 @@ func prepare(ctx context.Context, dir, url string, o Options, nats embedded.Serv
 	c.server.Broker, c.server.Database, c.server.Security.MasterKeyFile = inside, db, master
 	c.server.Server.CertFile, c.server.Server.KeyFile = certs.Cert, certs.Key
 	c.server.Server.Gateway, c.server.Server.API = o.Gateway, o.API
-	c.server.Server.Listen = ""
+	c.server.Server.Listen, c.server.Version = "", o.Version
 	c.worker.Broker, c.worker.Database, c.worker.Security.MasterKeyFile = inside, db, master
 	c.worker.Worker.Listen = ""
 	c.agent.Agent.StateDir = filepath.Join(dir, "agent")

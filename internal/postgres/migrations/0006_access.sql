@@ -59,3 +59,6 @@ ALTER TABLE dead_letters
     ADD COLUMN replayed_at timestamptz,    -- handed to the pipeline again
     ADD COLUMN tried_at    timestamptz;    -- found to be of no use again
 CREATE INDEX dead_letters_by_name ON dead_letters (agent_id, epoch, seq);
+
+-- How far the agent's clock was ahead of the gateway's at its last report.
+ALTER TABLE agents ADD COLUMN clock_ahead_ms int8;
