@@ -22,6 +22,9 @@ const (
 	ConfigPath  = "/etc/sentinel/sentinel.yml"
 )
 
+// ServerAddress is how AgentConfig says where the gateway is.
+const ServerAddress = "address: 127.0.0.1:7443"
+
 // SystemdUnit returns the agent's unit file.
 func SystemdUnit() string { return systemdUnit }
 

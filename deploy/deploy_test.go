@@ -48,3 +48,10 @@ func TestPaths(t *testing.T) {
 		}
 	}
 }
+
+func TestAgentConfig(t *testing.T) {
+	text := deploy.AgentConfig()
+	if strings.Count(text, deploy.ServerAddress) != 1 || !strings.HasSuffix(text, "\n") {
+		t.Errorf("the configuration does not say %q once, or does not end its last line", deploy.ServerAddress)
+	}
+}

@@ -19,14 +19,15 @@ import (
 
 // serviceCommands install, remove, start and stop the agent as a service of this
 // system.
-func serviceCommands(config *string) []*cobra.Command {
+func serviceCommands(d *daemon) []*cobra.Command {
 	var list []*cobra.Command
 	for _, c := range []struct{ verb, short, long string }{
 		{"install", "Install the agent as a service of this system and start it", `Install the agent as a service of this system (systemd, launchd or the Windows
 service manager) and start it, or start it anew. A configuration that is there is
 kept; one that is missing is written, with the defaults. Doing it again is safe.
 
-Before that, give the agent its credential:
+With --enrolment-token-file the host buys its identity first. Else give the agent its
+credential before:
 
   ` + register()},
 		{"uninstall", "Stop the agent and remove the service", `Stop the agent and remove the service. The configuration, and the state folder with
@@ -36,17 +37,23 @@ what is not sent yet, stay.`},
 	} {
 		cmd := &cobra.Command{Use: c.verb, Short: c.short, Long: c.long, Args: command.NoArgs, Example: "  sentinel-agent " + c.verb + " --dry-run"}
 		dry := cmd.Flags().Bool("dry-run", false, "say what would be done, and do nothing")
-		root, program := new(string), new(string)
+		root, program, enrol := new(string), new(string), &enrolment{}
 		if c.verb == "install" {
 			root = cmd.Flags().String("root", "", "write the files below this folder and run nothing, as for a package (not on Windows)")
 			program = cmd.Flags().String("program", "", "the agent's program, where it is not this one")
+			enrol = enrolmentFlags(cmd)
+			cmd.Example += "\n  sentinel-agent install --server sentinel.example:7443 --ca-pin sha256:… --enrolment-token-file enrolment.token"
 		}
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-			in, err := installation(*program, *config, *root)
+			in, err := installation(*program, *d.path, *root)
 			if err != nil {
 				return err
 			}
-			return carryOut(cmd.Context(), c.verb, in, *dry, cmd.OutOrStdout())
+			if enrol.token != "" && in.Root != "" {
+				return sentinel.Errorf(sentinel.Invalid, "--enrolment-token-file: a package has no identity; leave it out with --root")
+			}
+			in.Server, in.CAPin = enrol.server, enrol.pin
+			return carryOut(cmd.Context(), d, c.verb, in, enrol, *dry, cmd.OutOrStdout())
 		}
 		list = append(list, cmd)
 	}
@@ -91,7 +98,7 @@ func installation(program, config, root string) (in service.Install, err error) 
 	return service.Install{Program: program, Config: config, State: agent.DefaultConfig().Agent.StateDir, Root: root}, nil
 }
 
-func carryOut(ctx context.Context, verb string, in service.Install, dry bool, out io.Writer) error {
+func carryOut(ctx context.Context, d *daemon, verb string, in service.Install, enrol *enrolment, dry bool, out io.Writer) error {
 	steps, err := service.Plan(runtime.GOOS, verb, in)
 	if err != nil {
 		return err
@@ -99,6 +106,9 @@ func carryOut(ctx context.Context, verb string, in service.Install, dry bool, ou
 	if dry {
 		for _, s := range steps {
 			fmt.Fprintln(out, "would", s)
+			if s.Configured && enrol.token != "" {
+				fmt.Fprintln(out, "would enrol this host, unless it has a credential")
+			}
 		}
 		return nil
 	}
@@ -112,6 +122,11 @@ func carryOut(ctx context.Context, verb string, in service.Install, dry bool, ou
 		fmt.Fprintln(out, s)
 		if err := s.Do(ctx, service.Host{}); err != nil {
 			return err
+		}
+		if s.Configured && enrol.token != "" {
+			if err := enrol.do(ctx, in.Config, d.version, out); err != nil {
+				return err
+			}
 		}
 	}
 	if verb == "install" && in.Root == "" {

@@ -32,8 +32,10 @@ func root(d *daemon) *cobra.Command {
 	d.version = command.Version(version)
 	root := command.Root("sentinel-agent", d.version, "Collect this host's metrics and send them to a Sentinel server",
 		`The agent keeps every sample in a log on disk until the server has stored it.
-It needs a credential, which this makes on a machine that may register agents:
+It needs a credential. An enrolment token buys one, or somebody who may register
+agents makes it:
 
+  sentinel-agent enroll --enrolment-token-file enrolment.token
   sentinelctl agent register --hostname web-1 --out credential.json
 
 With --once it shows what it would collect, and needs neither credential nor server.
@@ -50,7 +52,8 @@ Examples:
 	check := flags.Bool("check", false, "check the configuration and exit")
 	once := flags.Bool("once", false, "collect once, print what was found and exit; needs no credential and no server")
 	output := flags.StringP("output", "o", "table", "how --once prints: table or json")
-	root.AddCommand(serviceCommands(d.path)...)
+	root.AddCommand(serviceCommands(d)...)
+	root.AddCommand(enrolCommand(d))
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.RunE = func(c *cobra.Command, _ []string) error {
 		switch {

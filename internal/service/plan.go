@@ -24,6 +24,9 @@ type Install struct {
 	Program string // absolute path of the agent's program
 	Config  string // absolute path of its configuration
 	State   string // its state folder
+	// Server and CAPin stand in a configuration that is written anew: the gateway's
+	// host:port, and the pin of the authority that vouches for it; empty: the defaults.
+	Server, CAPin string
 	// Root, where set, is a folder that stands for /: files are written below it and
 	// nothing is run, as for a package.
 	Root string
@@ -45,6 +48,9 @@ type Machine interface {
 
 // Step is one thing that is done on the way.
 type Step struct {
+	// Configured says that after this step the configuration is there.
+	Configured bool
+
 	text string
 	do   func(context.Context, Machine) error
 }
@@ -64,6 +70,9 @@ func (s Step) Do(ctx context.Context, m Machine) error {
 // linux, darwin or windows. Each plan may be carried out again at any time. A path
 // that cannot stand in a unit, and a system without a plan, are Invalid.
 func Plan(system, verb string, in Install) ([]Step, error) {
+	if strings.ContainsAny(in.Server+in.CAPin, "\n\r\x00 #'\"") {
+		return nil, sentinel.Errorf(sentinel.Invalid, "--server and --ca-pin: want host:port and sha256:… as they are, without quotes or spaces")
+	}
 	if strings.ContainsAny(in.Program+in.Config, "\n\r\x00") {
 		return nil, sentinel.Errorf(sentinel.Invalid, "%s %s: a path with a line break cannot be installed", in.Program, in.Config)
 	}
@@ -82,7 +91,7 @@ func systemd(verb string, in Install) []Step {
 	switch verb {
 	case "install":
 		text := strings.NewReplacer(deploy.ProgramPath, unitWord(in.Program), deploy.ConfigPath, unitWord(in.Config)).Replace(deploy.SystemdUnit())
-		steps = []Step{write(path.Join("/", in.Root, in.Config), deploy.AgentConfig(), 0o644, true), write(unit, text, 0o644, false),
+		steps = []Step{configure(path.Join("/", in.Root, in.Config), in), write(unit, text, 0o644, false),
 			reload, run("systemctl", "enable", systemdName), run("systemctl", "restart", systemdName)}
 	case "uninstall":
 		steps = []Step{unless("systemctl", "disable", "--now", systemdName), remove(unit), reload}
@@ -99,7 +108,7 @@ func launchd(verb string, in Install) []Step {
 	switch verb {
 	case "install":
 		text := strings.NewReplacer(deploy.ProgramPath, xmlText(in.Program), deploy.ConfigPath, xmlText(in.Config)).Replace(deploy.LaunchdJob())
-		steps = []Step{write(path.Join("/", in.Root, in.Config), deploy.AgentConfig(), 0o644, true), write(job, text, 0o644, false), out, bootstrap}
+		steps = []Step{configure(path.Join("/", in.Root, in.Config), in), write(job, text, 0o644, false), out, bootstrap}
 	case "uninstall":
 		steps = []Step{out, remove(job)}
 	case "start":
@@ -114,7 +123,7 @@ func windows(verb string, in Install) []Step {
 	switch verb {
 	case "install":
 		return []Step{
-			write(in.Config, deploy.AgentConfig(), 0o644, true),
+			configure(in.Config, in),
 			write(in.State+`\README.txt`, "The agent's log, identity and socket: for SYSTEM and Administrators alone.\r\n", 0o600, true),
 			// %ProgramData% lets everybody read; this folder is to hold a secret.
 			run("icacls", in.State, "/inheritance:r", "/grant:r", "*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F", "/T", "/Q"),
@@ -129,26 +138,40 @@ func windows(verb string, in Install) []Step {
 	return []Step{manage(verb, verb+" the service "+WindowsName, in)}
 }
 
+// configure writes the configuration where there is none.
+func configure(path string, in Install) Step {
+	text := deploy.AgentConfig()
+	if in.Server != "" {
+		text = strings.Replace(text, deploy.ServerAddress, `address: "`+in.Server+`"`, 1)
+	}
+	if in.CAPin != "" {
+		text += `    ca_pin: "` + in.CAPin + "\"\n"
+	}
+	s := write(path, text, 0o644, true)
+	s.Configured = true
+	return s
+}
+
 func write(path, content string, mode fs.FileMode, keep bool) Step {
 	text := "write " + path
 	if keep {
 		text += ", where it is missing"
 	}
-	return Step{text, func(_ context.Context, m Machine) error { return m.Write(path, content, mode, keep) }}
+	return Step{text: text, do: func(_ context.Context, m Machine) error { return m.Write(path, content, mode, keep) }}
 }
 
 func remove(path string) Step {
-	return Step{"remove " + path, func(_ context.Context, m Machine) error { return m.Remove(path) }}
+	return Step{text: "remove " + path, do: func(_ context.Context, m Machine) error { return m.Remove(path) }}
 }
 
 func run(args ...string) Step {
-	return Step{"run " + strings.Join(args, " "), func(ctx context.Context, m Machine) error { return m.Run(ctx, args...) }}
+	return Step{text: "run " + strings.Join(args, " "), do: func(ctx context.Context, m Machine) error { return m.Run(ctx, args...) }}
 }
 
 // unless runs a command that fails where its work is done already.
 func unless(args ...string) Step {
 	s := run(args...)
-	return Step{s.text + ", which may have been done", func(ctx context.Context, m Machine) error {
+	return Step{text: s.text + ", which may have been done", do: func(ctx context.Context, m Machine) error {
 		if err := s.do(ctx, m); err != nil && ctx.Err() != nil {
 			return err
 		}
@@ -157,7 +180,7 @@ func unless(args ...string) Step {
 }
 
 func manage(verb, text string, in Install) Step {
-	return Step{text, func(ctx context.Context, m Machine) error { return m.Manage(ctx, verb, in) }}
+	return Step{text: text, do: func(ctx context.Context, m Machine) error { return m.Manage(ctx, verb, in) }}
 }
 
 // filesOnly leaves out what is run where a root stands for /.
