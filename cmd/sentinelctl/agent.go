@@ -28,7 +28,7 @@ func (c *ctl) agentCommand() *cobra.Command {
 	group.AddCommand(c.registerCommand(), c.listCommand(), c.auditCommand(), c.labelCommand(),
 		c.agentSwitch("disable", "Refuse an agent; it keeps its data until it is enabled", true),
 		c.agentSwitch("enable", "Let an agent speak again", false), c.removeCommand(),
-		c.keysCommand(), c.rotateCommand(), c.revokeCommand())
+		c.keysCommand(), c.rotateCommand(), c.revokeCommand(), c.configCommand())
 	group.AddCommand(c.localCommands()...)
 	return group
 }
@@ -123,8 +123,8 @@ func reserve(path string) (done func(), err error) {
 func (c *ctl) listCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "ls", Aliases: []string{"list"}, Short: "List agents", Args: command.NoArgs,
 		Long: `List agents. The state is up, silent (no heartbeat for two minutes), never seen,
-or disabled. With -o wide there stand also the records that are not settled, and how
-far the agent's clock is ahead.`,
+or disabled. With -o wide there stand also the records that are not settled, how far
+the agent's clock is ahead, and which of the configurations it runs with.`,
 		Example: "  sentinelctl agent ls\n  sentinelctl agent ls --search web -o csv\n  sentinelctl agent ls -l site=fra --state silent --watch 5s"}
 	var q api.AgentQuery
 	cmd.Flags().StringVar(&q.Search, "search", "", "part of the id or the hostname")
@@ -158,12 +158,23 @@ far the agent's clock is ahead.`,
 }
 
 func agentTable(agents []api.Agent) table {
-	t := table{columns: []string{"agent", "hostname", "state", "last_seen", "version", "os", "labels", "in_flight", "clock_ahead_seconds", "created"}, narrow: 7,
+	t := table{columns: []string{"agent", "hostname", "state", "last_seen", "version", "os", "labels", "in_flight", "clock_ahead_seconds", "config", "created"}, narrow: 7,
 		empty: "no agent is registered; `sentinelctl agent register` registers one"}
 	for _, a := range agents {
-		t.add(a.ID, a.Hostname, a.State, ago{orZero(a.LastSeen)}, a.Version, platform(a), labelSet(a.Labels), a.InFlight, a.Clock, a.CreatedAt)
+		t.add(a.ID, a.Hostname, a.State, ago{orZero(a.LastSeen)}, a.Version, platform(a), labelSet(a.Labels), a.InFlight, a.Clock, configState(a), a.CreatedAt)
 	}
 	return t
+}
+
+// configState says with what of what it is told an agent runs.
+func configState(a api.Agent) string {
+	switch {
+	case a.Refused != "":
+		return "REFUSED: " + a.Refused
+	case a.Config == 0:
+		return "its own"
+	}
+	return fmt.Sprint("version ", a.Config)
 }
 
 func (c *ctl) labelCommand() *cobra.Command {

@@ -71,6 +71,13 @@ func (f *fixture) calls(t *testing.T) map[string]func() call {
 			agent, key := agentAndKey()
 			return call{path: "/api/v1/agents/" + agent + "/keys/" + key}
 		},
+		"list-agent-configs": get("/api/v1/agent-configs"),
+		"put-agent-config":   func() call { return call{path: "/api/v1/agent-configs/fast", body: `{"content":"interval: 5s"}`} },
+		"delete-agent-config": func() call {
+			_, err := f.db.PutAgentConfig(t.Context(), fleet.Console("test"), postgres.AgentConfig{Name: "gone", Content: "interval: 5s"})
+			must(t, err)
+			return call{path: "/api/v1/agent-configs/gone"}
+		},
 		"list-enrolment-tokens":  get("/api/v1/enrolment-tokens"),
 		"create-enrolment-token": func() call { return call{path: "/api/v1/enrolment-tokens", body: `{"name":"site"}`} },
 		"revoke-enrolment-token": func() call {
@@ -123,6 +130,7 @@ var roles = map[string]string{
 	"list-agents": "viewer", "get-agent": "viewer", "get-latest": "viewer", "get-range": "viewer", "get-books": "viewer",
 	"list-dead-letters": "viewer", "get-dead-letter": "viewer", "get-status": "viewer",
 	"list-keys": "viewer", "rotate-key": "operator", "revoke-key": "operator",
+	"list-agent-configs": "viewer", "put-agent-config": "operator", "delete-agent-config": "operator",
 	"list-enrolment-tokens": "operator", "create-enrolment-token": "operator", "revoke-enrolment-token": "operator",
 	"register-agent": "operator", "change-agent": "operator", "replay-dead-letter": "operator",
 	"list-tokens": "operator", "create-token": "operator", "revoke-token": "operator",

@@ -31,6 +31,8 @@ type Agent struct {
 	State     string            `json:"state" enum:"up,silent,never seen,disabled" doc:"silent: no heartbeat for two minutes"`
 	InFlight  uint64            `json:"in_flight" doc:"Records that it has written and that are not settled"`
 	Tag       string            `json:"etag" doc:"Names what of it people change: the same as the header ETag"`
+	Config    uint64            `json:"config_version" doc:"Of what it is told to collect and runs with; 0: what its host says alone"`
+	Refused   string            `json:"config_error,omitempty" doc:"Why it does not run with what it is told"`
 	Clock     *float64          `json:"clock_ahead_seconds,omitempty" doc:"How far its clock was ahead of the gateway's at its last report; missing where that is not known"`
 }
 
@@ -268,7 +270,8 @@ func (r resources) withPositions(ctx context.Context, rows []postgres.Agent) ([]
 
 func toAgent(a postgres.Agent) Agent {
 	out := Agent{ID: string(a.Name), Hostname: a.Hostname, Labels: map[string]string{}, Version: a.Info.Version, OS: a.Info.OS,
-		Arch: a.Info.Arch, CreatedAt: a.CreatedAt, Disabled: !a.DisabledAt.IsZero()}
+		Arch: a.Info.Arch, CreatedAt: a.CreatedAt, Disabled: !a.DisabledAt.IsZero(),
+		Config: a.Config.Applied, Refused: a.Config.Error}
 	for _, l := range a.Labels {
 		out.Labels[l.Name] = l.Value
 	}

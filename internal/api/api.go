@@ -53,8 +53,10 @@ type Deps struct {
 	Broker     Broker
 	Version    string    // of the program
 	Started    time.Time // of the process
-	CAPin      string    // of the gateway's private authority; empty where it has none
-	Log        *slog.Logger
+	// CheckConfig says why no agent could take this YAML as what it is told to collect.
+	CheckConfig func([]byte) error
+	CAPin       string // of the gateway's private authority; empty where it has none
+	Log         *slog.Logger
 }
 
 const maxBody = 1 << 20
@@ -79,6 +81,7 @@ func New(deps Deps) http.Handler {
 	r.agents()
 	r.samples()
 	r.books()
+	r.configs()
 	r.keys()
 	r.enrolment()
 	r.tokens()

@@ -64,6 +64,16 @@ func Load(path string, environ []string, out any) error {
 	return l.validate(reflect.ValueOf(out).Elem(), "")
 }
 
+// Decode reads YAML into out, a pointer to a struct, as strictly as Load reads a
+// file, and without the environment. Errors name the text as name does.
+func Decode(name string, raw []byte, out any) error {
+	l := loader{file: name}
+	if err := l.decodeFile(raw, reflect.ValueOf(out).Elem()); err != nil {
+		return err
+	}
+	return l.validate(reflect.ValueOf(out).Elem(), "")
+}
+
 type loader struct {
 	file string
 	env  map[string]string

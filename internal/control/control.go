@@ -51,6 +51,8 @@ type Config struct {
 	LastGood   bool       `json:"last_good"`
 	Error      string     `json:"error,omitempty"`
 	LastReload *time.Time `json:"last_reload,omitempty"` // good or not
+	// Told is the version of what the service told the agent to collect; 0: nothing.
+	Told uint64 `json:"told,omitempty"`
 	// NeedsRestart names keys whose values in the file wait for a restart.
 	NeedsRestart []string `json:"needs_restart,omitempty"`
 }

@@ -88,6 +88,7 @@ type Enrolment interface {
 type Deps struct {
 	Keys     Keys
 	Rotation Rotation
+	Configs  Configs
 	Enrol    Enrolment
 	Broker   Broker
 	Resets   Resets
@@ -111,7 +112,7 @@ type Gateway struct {
 
 	mu       sync.Mutex
 	sessions map[sentinel.AgentID]*session
-	joined   []sentinel.AgentID          // came since pending keys were looked for
+	joined   []sentinel.AgentID          // came since instruct looked last
 	reports  map[sentinel.AgentID]Report // waiting for the next write
 	wake     chan struct{}               // a report waits
 }
@@ -169,7 +170,7 @@ func (g *Gateway) Run(ctx context.Context, lis net.Listener, tlsConfig *tls.Conf
 	})
 	group.Go(func() error { return g.writeReports(ctx) })
 	group.Go(func() error { return g.watchResets(ctx) })
-	group.Go(func() error { return g.offerKeys(ctx) })
+	group.Go(func() error { return g.instruct(ctx) })
 	group.Go(func() error { return g.deps.Resets.SubscribeMarks(ctx, g.takeMarks) })
 	err := group.Wait()
 	g.publish.wait()

@@ -68,6 +68,7 @@ type gateway struct {
 	keys    keyTable
 	spare   *spareKeys
 	buyers  *buyers
+	told    *told
 	agent   sentinel.AgentID
 	layout  sentinel.Layout
 }
@@ -88,7 +89,7 @@ func start(t testing.TB, change func(*ingest.Config)) *gateway {
 	}
 	t.Cleanup(b.Close)
 	g := &gateway{t: t, broker: b, nats: nats, metrics: telemetry.NewRegistry(), memory: &memory{}, agent: "ag-one",
-		keys: keyTable{"ag-one": sign.NewKey(), "ag-two": sign.NewKey()}, spare: &spareKeys{}, buyers: &buyers{}}
+		keys: keyTable{"ag-one": sign.NewKey(), "ag-two": sign.NewKey()}, spare: &spareKeys{}, buyers: &buyers{}, told: &told{reports: make(chan string, 2000)}}
 	for _, name := range []string{"a", "b", "c"} {
 		g.layout = append(g.layout, sentinel.NewSeries("metric_"+name, sentinel.Gauge, ""))
 	}
@@ -109,7 +110,7 @@ func start(t testing.TB, change func(*ingest.Config)) *gateway {
 		t.Fatal(err)
 	}
 	g.addr = lis.Addr().String()
-	srv := ingest.New(cfg, ingest.Deps{Keys: g.spare.beside(g.keys), Rotation: g.spare, Enrol: g.buyers, Broker: b, Resets: b, Presence: g.memory, Metrics: g.metrics, Log: log})
+	srv := ingest.New(cfg, ingest.Deps{Keys: g.spare.beside(g.keys), Rotation: g.spare, Enrol: g.buyers, Configs: g.told, Broker: b, Resets: b, Presence: g.memory, Metrics: g.metrics, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx, lis, &tls.Config{Certificates: []tls.Certificate{pair}}) }()

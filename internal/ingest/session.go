@@ -38,9 +38,12 @@ type session struct {
 	agent  sentinel.AgentID
 	clock  time.Duration
 
-	keyID             string                   // that the handshake proved
+	key               sign.Key                 // that the handshake proved
 	agentNonce, nonce []byte                   // of the handshake
 	offered           atomic.Pointer[sign.Key] // the key that was handed over last
+	config            atomic.Uint64            // the version that the agent runs with
+	reports           int                      // on its configuration; receiveAll's
+	told              *uint64                  // the version that it was told last; instruct's
 
 	layouts map[sentinel.LayoutHash]int // series of each layout made known here
 	pending window
@@ -83,7 +86,8 @@ func (s *session) handshake(ctx context.Context) error {
 		return status.Error(codes.Unavailable, "the agent's key cannot be checked now, come back later")
 	}
 	s.agent, s.log = agent, s.log.With("agent", agent)
-	s.keyID, s.agentNonce, s.nonce = key.ID, hello.GetNonce(), nonce
+	s.key, s.agentNonce, s.nonce = key, hello.GetNonce(), nonce
+	s.config.Store(hello.GetConfigVersion())
 	s.layouts = map[sentinel.LayoutHash]int{}
 	s.clock = time.UnixMilli(hello.GetUnixMs()).Sub(s.g.deps.Now())
 	if err := s.g.admit(s); err != nil {
@@ -106,6 +110,8 @@ func (s *session) receiveHello() (*sentinelpb.Hello, error) {
 		return nil, errRefused
 	case len(hello.GetNonce()) != sign.NonceSize:
 		return nil, status.Errorf(codes.InvalidArgument, "the nonce has %d bytes, want %d", len(hello.GetNonce()), sign.NonceSize)
+	case hello.GetConfigVersion() >= 1<<63:
+		return nil, status.Error(codes.InvalidArgument, "no configuration has such a version")
 	case len(hello.GetPositions()) > maxPositions:
 		return nil, status.Errorf(codes.InvalidArgument, "hello names %d epochs, at most %d are allowed", len(hello.GetPositions()), maxPositions)
 	}
@@ -209,6 +215,8 @@ func (s *session) receiveAll(ctx context.Context) error {
 			err = s.takeHeartbeat(m.Heartbeat)
 		case *sentinelpb.ConnectRequest_KeyProof:
 			err = s.takeKeyProof(ctx, m.KeyProof)
+		case *sentinelpb.ConnectRequest_ConfigReport:
+			err = s.takeConfigReport(ctx, m.ConfigReport)
 		default:
 			err = status.Error(codes.InvalidArgument, "a message of this kind is not expected here")
 		}

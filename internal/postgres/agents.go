@@ -21,6 +21,14 @@ type Agent struct {
 	LastSeenAt time.Time      // zero: never
 	DisabledAt time.Time      // zero: it may speak
 	ClockAhead *time.Duration // of the gateway's, at the last report; nil: not known
+	Config     AgentConfigState
+}
+
+// AgentConfigState is what an agent said of the configurations it was told.
+type AgentConfigState struct {
+	Applied uint64 // the version it runs with; 0: what its host says alone
+	Refused uint64 // the last version that it did not apply; 0: none
+	Error   string // why not
 }
 
 // SilentAfter is how long after its last heartbeat an agent counts as silent: three
@@ -53,7 +61,8 @@ func (a Agent) State(now time.Time) AgentState {
 // AgentInfo is what an agent says of itself and its host.
 type AgentInfo struct{ Version, OS, Arch, Platform string }
 
-const agentColumns = `id, name, hostname, labels, version, os, arch, platform, created_at, last_seen_at, disabled_at, clock_ahead_ms`
+const agentColumns = `id, name, hostname, labels, version, os, arch, platform, created_at, last_seen_at, disabled_at, clock_ahead_ms,
+	config_version, config_refused, config_error`
 
 func scanAgent(row pgx.CollectableRow) (Agent, error) {
 	var a Agent
@@ -61,7 +70,7 @@ func scanAgent(row pgx.CollectableRow) (Agent, error) {
 	var seen, disabled *time.Time
 	var clock *int64
 	err := row.Scan(&a.ID, &a.Name, &a.Hostname, &labels, &a.Info.Version, &a.Info.OS, &a.Info.Arch, &a.Info.Platform,
-		&a.CreatedAt, &seen, &disabled, &clock)
+		&a.CreatedAt, &seen, &disabled, &clock, &a.Config.Applied, &a.Config.Refused, &a.Config.Error)
 	if err != nil {
 		return a, err
 	}

@@ -287,6 +287,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Batch
 	//	*ConnectRequest_Heartbeat
 	//	*ConnectRequest_KeyProof
+	//	*ConnectRequest_ConfigReport
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -383,6 +384,15 @@ func (x *ConnectRequest) GetKeyProof() *KeyProof {
 	return nil
 }
 
+func (x *ConnectRequest) GetConfigReport() *ConfigReport {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_ConfigReport); ok {
+			return x.ConfigReport
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -411,6 +421,10 @@ type ConnectRequest_KeyProof struct {
 	KeyProof *KeyProof `protobuf:"bytes,6,opt,name=key_proof,json=keyProof,proto3,oneof"`
 }
 
+type ConnectRequest_ConfigReport struct {
+	ConfigReport *ConfigReport `protobuf:"bytes,7,opt,name=config_report,json=configReport,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Proof) isConnectRequest_Message() {}
@@ -422,6 +436,8 @@ func (*ConnectRequest_Batch) isConnectRequest_Message() {}
 func (*ConnectRequest_Heartbeat) isConnectRequest_Message() {}
 
 func (*ConnectRequest_KeyProof) isConnectRequest_Message() {}
+
+func (*ConnectRequest_ConfigReport) isConnectRequest_Message() {}
 
 // ConnectResponse is what the server says.
 type ConnectResponse struct {
@@ -437,6 +453,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Goodbye
 	//	*ConnectResponse_KeyOffer
 	//	*ConnectResponse_KeyAccepted
+	//	*ConnectResponse_Config
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -560,6 +577,15 @@ func (x *ConnectResponse) GetKeyAccepted() *KeyAccepted {
 	return nil
 }
 
+func (x *ConnectResponse) GetConfig() *AgentConfig {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Config); ok {
+			return x.Config
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -600,6 +626,10 @@ type ConnectResponse_KeyAccepted struct {
 	KeyAccepted *KeyAccepted `protobuf:"bytes,9,opt,name=key_accepted,json=keyAccepted,proto3,oneof"`
 }
 
+type ConnectResponse_Config struct {
+	Config *AgentConfig `protobuf:"bytes,10,opt,name=config,proto3,oneof"`
+}
+
 func (*ConnectResponse_Challenge) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Welcome) isConnectResponse_Message() {}
@@ -618,6 +648,8 @@ func (*ConnectResponse_KeyOffer) isConnectResponse_Message() {}
 
 func (*ConnectResponse_KeyAccepted) isConnectResponse_Message() {}
 
+func (*ConnectResponse_Config) isConnectResponse_Message() {}
+
 // Hello opens a session.
 type Hello struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -630,7 +662,9 @@ type Hello struct {
 	// their marks.
 	Positions []*Position `protobuf:"bytes,5,rep,name=positions,proto3" json:"positions,omitempty"`
 	// The agent's clock.
-	UnixMs        int64 `protobuf:"varint,6,opt,name=unix_ms,json=unixMs,proto3" json:"unix_ms,omitempty"`
+	UnixMs int64 `protobuf:"varint,6,opt,name=unix_ms,json=unixMs,proto3" json:"unix_ms,omitempty"`
+	// Of the AgentConfig that the agent runs with, 0 for none.
+	ConfigVersion uint64 `protobuf:"varint,7,opt,name=config_version,json=configVersion,proto3" json:"config_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -703,6 +737,13 @@ func (x *Hello) GetPositions() []*Position {
 func (x *Hello) GetUnixMs() int64 {
 	if x != nil {
 		return x.UnixMs
+	}
+	return 0
+}
+
+func (x *Hello) GetConfigVersion() uint64 {
+	if x != nil {
+		return x.ConfigVersion
 	}
 	return 0
 }
@@ -1686,6 +1727,135 @@ func (x *KeyAccepted) GetKeyId() string {
 	return ""
 }
 
+// AgentConfig changes what the agent collects, within what its host allows.
+type AgentConfig struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the content: it differs for every other content. 0 stands for none: back
+	// to what the host itself says.
+	Version uint64 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// YAML, with keys of the agent's section collect.
+	Content []byte `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	// HMAC-SHA256 under the key that opened the session, over the domain tag of
+	// configurations, agent id, key id, version and SHA-256(content).
+	Mac           []byte `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentConfig) Reset() {
+	*x = AgentConfig{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentConfig) ProtoMessage() {}
+
+func (x *AgentConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentConfig.ProtoReflect.Descriptor instead.
+func (*AgentConfig) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AgentConfig) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AgentConfig) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *AgentConfig) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+// ConfigReport says what became of an AgentConfig.
+type ConfigReport struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Not applied: the agent goes on with what it had.
+	Applied bool `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"`
+	// Why not, for people.
+	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigReport) Reset() {
+	*x = ConfigReport{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigReport) ProtoMessage() {}
+
+func (x *ConfigReport) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigReport.ProtoReflect.Descriptor instead.
+func (*ConfigReport) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ConfigReport) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ConfigReport) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
+func (x *ConfigReport) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 var File_sentinel_v1_gateway_proto protoreflect.FileDescriptor
 
 const file_sentinel_v1_gateway_proto_rawDesc = "" +
@@ -1698,15 +1868,16 @@ const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\x06secret\x18\x04 \x01(\fR\x06secret\x12*\n" +
 	"\x04info\x18\x05 \x01(\v2\x16.sentinel.v1.AgentInfoR\x04info\"+\n" +
 	"\x0eEnrollResponse\x12\x19\n" +
-	"\bagent_id\x18\x01 \x01(\tR\aagentId\"\xbc\x02\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\"\xfe\x02\n" +
 	"\x0eConnectRequest\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.sentinel.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x05proof\x18\x02 \x01(\v2\x12.sentinel.v1.ProofH\x00R\x05proof\x12-\n" +
 	"\x06layout\x18\x03 \x01(\v2\x13.sentinel.v1.LayoutH\x00R\x06layout\x12*\n" +
 	"\x05batch\x18\x04 \x01(\v2\x12.sentinel.v1.BatchH\x00R\x05batch\x126\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x16.sentinel.v1.HeartbeatH\x00R\theartbeat\x124\n" +
-	"\tkey_proof\x18\x06 \x01(\v2\x15.sentinel.v1.KeyProofH\x00R\bkeyProofB\t\n" +
-	"\amessage\"\xfc\x03\n" +
+	"\tkey_proof\x18\x06 \x01(\v2\x15.sentinel.v1.KeyProofH\x00R\bkeyProof\x12@\n" +
+	"\rconfig_report\x18\a \x01(\v2\x19.sentinel.v1.ConfigReportH\x00R\fconfigReportB\t\n" +
+	"\amessage\"\xb0\x04\n" +
 	"\x0fConnectResponse\x126\n" +
 	"\tchallenge\x18\x01 \x01(\v2\x16.sentinel.v1.ChallengeH\x00R\tchallenge\x120\n" +
 	"\awelcome\x18\x02 \x01(\v2\x14.sentinel.v1.WelcomeH\x00R\awelcome\x12C\n" +
@@ -1716,15 +1887,18 @@ const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\x06credit\x18\x06 \x01(\v2\x13.sentinel.v1.CreditH\x00R\x06credit\x120\n" +
 	"\agoodbye\x18\a \x01(\v2\x14.sentinel.v1.GoodbyeH\x00R\agoodbye\x124\n" +
 	"\tkey_offer\x18\b \x01(\v2\x15.sentinel.v1.KeyOfferH\x00R\bkeyOffer\x12=\n" +
-	"\fkey_accepted\x18\t \x01(\v2\x18.sentinel.v1.KeyAcceptedH\x00R\vkeyAcceptedB\t\n" +
-	"\amessage\"\xc9\x01\n" +
+	"\fkey_accepted\x18\t \x01(\v2\x18.sentinel.v1.KeyAcceptedH\x00R\vkeyAccepted\x122\n" +
+	"\x06config\x18\n" +
+	" \x01(\v2\x18.sentinel.v1.AgentConfigH\x00R\x06configB\t\n" +
+	"\amessage\"\xf0\x01\n" +
 	"\x05Hello\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x14\n" +
 	"\x05nonce\x18\x03 \x01(\fR\x05nonce\x12*\n" +
 	"\x04info\x18\x04 \x01(\v2\x16.sentinel.v1.AgentInfoR\x04info\x123\n" +
 	"\tpositions\x18\x05 \x03(\v2\x15.sentinel.v1.PositionR\tpositions\x12\x17\n" +
-	"\aunix_ms\x18\x06 \x01(\x03R\x06unixMs\"\x81\x01\n" +
+	"\aunix_ms\x18\x06 \x01(\x03R\x06unixMs\x12%\n" +
+	"\x0econfig_version\x18\a \x01(\x04R\rconfigVersion\"\x81\x01\n" +
 	"\tAgentInfo\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x0e\n" +
@@ -1793,7 +1967,15 @@ const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x10\n" +
 	"\x03mac\x18\x02 \x01(\fR\x03mac\"$\n" +
 	"\vKeyAccepted\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId*=\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"S\n" +
+	"\vAgentConfig\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x12\x10\n" +
+	"\x03mac\x18\x03 \x01(\fR\x03mac\"Z\n" +
+	"\fConfigReport\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x18\n" +
+	"\aapplied\x18\x02 \x01(\bR\aapplied\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail*=\n" +
 	"\x04Lane\x12\x14\n" +
 	"\x10LANE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tLANE_LIVE\x10\x01\x12\x10\n" +
@@ -1825,7 +2007,7 @@ func file_sentinel_v1_gateway_proto_rawDescGZIP() []byte {
 }
 
 var file_sentinel_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_sentinel_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_sentinel_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_sentinel_v1_gateway_proto_goTypes = []any{
 	(Lane)(0),               // 0: sentinel.v1.Lane
 	(Code)(0),               // 1: sentinel.v1.Code
@@ -1850,8 +2032,10 @@ var file_sentinel_v1_gateway_proto_goTypes = []any{
 	(*KeyOffer)(nil),        // 20: sentinel.v1.KeyOffer
 	(*KeyProof)(nil),        // 21: sentinel.v1.KeyProof
 	(*KeyAccepted)(nil),     // 22: sentinel.v1.KeyAccepted
-	(*Mark)(nil),            // 23: sentinel.v1.Mark
-	(*Envelope)(nil),        // 24: sentinel.v1.Envelope
+	(*AgentConfig)(nil),     // 23: sentinel.v1.AgentConfig
+	(*ConfigReport)(nil),    // 24: sentinel.v1.ConfigReport
+	(*Mark)(nil),            // 25: sentinel.v1.Mark
+	(*Envelope)(nil),        // 26: sentinel.v1.Envelope
 }
 var file_sentinel_v1_gateway_proto_depIdxs = []int32{
 	7,  // 0: sentinel.v1.EnrollRequest.info:type_name -> sentinel.v1.AgentInfo
@@ -1861,33 +2045,35 @@ var file_sentinel_v1_gateway_proto_depIdxs = []int32{
 	15, // 4: sentinel.v1.ConnectRequest.batch:type_name -> sentinel.v1.Batch
 	16, // 5: sentinel.v1.ConnectRequest.heartbeat:type_name -> sentinel.v1.Heartbeat
 	21, // 6: sentinel.v1.ConnectRequest.key_proof:type_name -> sentinel.v1.KeyProof
-	9,  // 7: sentinel.v1.ConnectResponse.challenge:type_name -> sentinel.v1.Challenge
-	11, // 8: sentinel.v1.ConnectResponse.welcome:type_name -> sentinel.v1.Welcome
-	14, // 9: sentinel.v1.ConnectResponse.layout_request:type_name -> sentinel.v1.LayoutRequest
-	17, // 10: sentinel.v1.ConnectResponse.receipt:type_name -> sentinel.v1.Receipt
-	23, // 11: sentinel.v1.ConnectResponse.mark:type_name -> sentinel.v1.Mark
-	18, // 12: sentinel.v1.ConnectResponse.credit:type_name -> sentinel.v1.Credit
-	19, // 13: sentinel.v1.ConnectResponse.goodbye:type_name -> sentinel.v1.Goodbye
-	20, // 14: sentinel.v1.ConnectResponse.key_offer:type_name -> sentinel.v1.KeyOffer
-	22, // 15: sentinel.v1.ConnectResponse.key_accepted:type_name -> sentinel.v1.KeyAccepted
-	7,  // 16: sentinel.v1.Hello.info:type_name -> sentinel.v1.AgentInfo
-	8,  // 17: sentinel.v1.Hello.positions:type_name -> sentinel.v1.Position
-	12, // 18: sentinel.v1.Welcome.limits:type_name -> sentinel.v1.Limits
-	23, // 19: sentinel.v1.Welcome.marks:type_name -> sentinel.v1.Mark
-	24, // 20: sentinel.v1.Batch.envelope:type_name -> sentinel.v1.Envelope
-	0,  // 21: sentinel.v1.Batch.lane:type_name -> sentinel.v1.Lane
-	8,  // 22: sentinel.v1.Heartbeat.positions:type_name -> sentinel.v1.Position
-	1,  // 23: sentinel.v1.Receipt.code:type_name -> sentinel.v1.Code
-	1,  // 24: sentinel.v1.Goodbye.code:type_name -> sentinel.v1.Code
-	4,  // 25: sentinel.v1.Gateway.Connect:input_type -> sentinel.v1.ConnectRequest
-	2,  // 26: sentinel.v1.Gateway.Enroll:input_type -> sentinel.v1.EnrollRequest
-	5,  // 27: sentinel.v1.Gateway.Connect:output_type -> sentinel.v1.ConnectResponse
-	3,  // 28: sentinel.v1.Gateway.Enroll:output_type -> sentinel.v1.EnrollResponse
-	27, // [27:29] is the sub-list for method output_type
-	25, // [25:27] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	24, // 7: sentinel.v1.ConnectRequest.config_report:type_name -> sentinel.v1.ConfigReport
+	9,  // 8: sentinel.v1.ConnectResponse.challenge:type_name -> sentinel.v1.Challenge
+	11, // 9: sentinel.v1.ConnectResponse.welcome:type_name -> sentinel.v1.Welcome
+	14, // 10: sentinel.v1.ConnectResponse.layout_request:type_name -> sentinel.v1.LayoutRequest
+	17, // 11: sentinel.v1.ConnectResponse.receipt:type_name -> sentinel.v1.Receipt
+	25, // 12: sentinel.v1.ConnectResponse.mark:type_name -> sentinel.v1.Mark
+	18, // 13: sentinel.v1.ConnectResponse.credit:type_name -> sentinel.v1.Credit
+	19, // 14: sentinel.v1.ConnectResponse.goodbye:type_name -> sentinel.v1.Goodbye
+	20, // 15: sentinel.v1.ConnectResponse.key_offer:type_name -> sentinel.v1.KeyOffer
+	22, // 16: sentinel.v1.ConnectResponse.key_accepted:type_name -> sentinel.v1.KeyAccepted
+	23, // 17: sentinel.v1.ConnectResponse.config:type_name -> sentinel.v1.AgentConfig
+	7,  // 18: sentinel.v1.Hello.info:type_name -> sentinel.v1.AgentInfo
+	8,  // 19: sentinel.v1.Hello.positions:type_name -> sentinel.v1.Position
+	12, // 20: sentinel.v1.Welcome.limits:type_name -> sentinel.v1.Limits
+	25, // 21: sentinel.v1.Welcome.marks:type_name -> sentinel.v1.Mark
+	26, // 22: sentinel.v1.Batch.envelope:type_name -> sentinel.v1.Envelope
+	0,  // 23: sentinel.v1.Batch.lane:type_name -> sentinel.v1.Lane
+	8,  // 24: sentinel.v1.Heartbeat.positions:type_name -> sentinel.v1.Position
+	1,  // 25: sentinel.v1.Receipt.code:type_name -> sentinel.v1.Code
+	1,  // 26: sentinel.v1.Goodbye.code:type_name -> sentinel.v1.Code
+	4,  // 27: sentinel.v1.Gateway.Connect:input_type -> sentinel.v1.ConnectRequest
+	2,  // 28: sentinel.v1.Gateway.Enroll:input_type -> sentinel.v1.EnrollRequest
+	5,  // 29: sentinel.v1.Gateway.Connect:output_type -> sentinel.v1.ConnectResponse
+	3,  // 30: sentinel.v1.Gateway.Enroll:output_type -> sentinel.v1.EnrollResponse
+	29, // [29:31] is the sub-list for method output_type
+	27, // [27:29] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_sentinel_v1_gateway_proto_init() }
@@ -1903,6 +2089,7 @@ func file_sentinel_v1_gateway_proto_init() {
 		(*ConnectRequest_Batch)(nil),
 		(*ConnectRequest_Heartbeat)(nil),
 		(*ConnectRequest_KeyProof)(nil),
+		(*ConnectRequest_ConfigReport)(nil),
 	}
 	file_sentinel_v1_gateway_proto_msgTypes[3].OneofWrappers = []any{
 		(*ConnectResponse_Challenge)(nil),
@@ -1914,6 +2101,7 @@ func file_sentinel_v1_gateway_proto_init() {
 		(*ConnectResponse_Goodbye)(nil),
 		(*ConnectResponse_KeyOffer)(nil),
 		(*ConnectResponse_KeyAccepted)(nil),
+		(*ConnectResponse_Config)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1921,7 +2109,7 @@ func file_sentinel_v1_gateway_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sentinel_v1_gateway_proto_rawDesc), len(file_sentinel_v1_gateway_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

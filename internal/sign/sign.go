@@ -23,6 +23,7 @@ import (
 const (
 	batchDomain   = "sentinel batch v1"
 	sessionDomain = "sentinel session v1"
+	configDomain  = "sentinel config v1"
 )
 
 const (
@@ -130,6 +131,25 @@ func (k Key) Session(agent sentinel.AgentID, agentNonce, serverNonce []byte) []b
 // VerifySession reports whether mac proves that the agent holds this key.
 func (k Key) VerifySession(agent sentinel.AgentID, agentNonce, serverNonce, mac []byte) bool {
 	return hmac.Equal(mac, k.Session(agent, agentNonce, serverNonce))
+}
+
+// Config signs a configuration for an agent: it sets Mac.
+func (k Key) Config(agent sentinel.AgentID, c *sentinelpb.AgentConfig) { c.Mac = k.configMAC(agent, c) }
+
+// VerifyConfig reports whether the configuration was signed with this key for this
+// agent and is unaltered.
+func (k Key) VerifyConfig(agent sentinel.AgentID, c *sentinelpb.AgentConfig) bool {
+	return hmac.Equal(c.GetMac(), k.configMAC(agent, c))
+}
+
+func (k Key) configMAC(agent sentinel.AgentID, c *sentinelpb.AgentConfig) []byte {
+	m := newMessage(k, configDomain)
+	m.text(string(agent))
+	m.text(k.ID)
+	m.number(c.GetVersion())
+	digest := sha256.Sum256(c.GetContent())
+	m.bytes(digest[:])
+	return m.sum()
 }
 
 // message builds what is signed: each field is preceded by its length as a

@@ -26,6 +26,8 @@ func (c *conversation) take(m *sentinelpb.ConnectResponse) error {
 		}
 	case *sentinelpb.ConnectResponse_KeyOffer:
 		return c.takeOffer(m.KeyOffer)
+	case *sentinelpb.ConnectResponse_Config:
+		c.takeConfig(m.Config)
 	case *sentinelpb.ConnectResponse_KeyAccepted:
 		c.takeAccepted(m.KeyAccepted)
 	case *sentinelpb.ConnectResponse_Goodbye:

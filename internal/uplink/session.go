@@ -45,7 +45,9 @@ type conversation struct {
 	stream stream
 	lanes  *lanes
 
-	nonce, challenge []byte // of the handshake
+	nonce, challenge []byte                        // of the handshake
+	key              sign.Key                      // that it proved
+	configured       chan *sentinelpb.ConfigReport // what became of the configuration that is being applied; nil: none is
 
 	window  int                          // batches that may be without a receipt
 	credits int                          // batches of the backlog that may be sent
@@ -139,7 +141,7 @@ func (u *Uplink) session(ctx context.Context, conn *grpc.ClientConn, wait *retry
 	}
 	limits := sentinel.DefaultLimits()
 	c := &conversation{
-		u: u, stream: s, nonce: nonce, challenge: challenge, lanes: newLanes(u.deps.Log, limits),
+		u: u, stream: s, nonce: nonce, challenge: challenge, key: key, lanes: newLanes(u.deps.Log, limits),
 		window:  max(1, min(int(welcome.GetMaxUnacknowledged()), 256)),
 		credits: int(welcome.GetBacklogCredits()),
 		waiting: map[name]*batch{}, layouts: map[sentinel.LayoutHash]bool{},
@@ -157,6 +159,9 @@ func (u *Uplink) handshake(s stream, nonce []byte, key sign.Key) ([]byte, *senti
 	hello := &sentinelpb.Hello{
 		AgentId: string(u.self.Agent), KeyId: key.ID, Nonce: nonce, Info: u.deps.Info,
 		Positions: u.positions(), UnixMs: time.Now().UnixMilli(),
+	}
+	if u.deps.ConfigVersion != nil {
+		hello.ConfigVersion = u.deps.ConfigVersion()
 	}
 	if err := send(s, &sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_Hello{Hello: hello}}); err != nil {
 		return nil, nil, err
@@ -269,6 +274,11 @@ func (c *conversation) loop(ctx context.Context, received <-chan *sentinelpb.Con
 			return err
 		case m := <-received:
 			if err := c.take(m); err != nil {
+				return err
+			}
+		case r := <-c.configured:
+			c.configured = nil
+			if err := c.stream.Send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_ConfigReport{ConfigReport: r}}); err != nil {
 				return err
 			}
 		case <-changed:

@@ -97,8 +97,14 @@ type Deps struct {
 	Identity   Identity
 	Info       *sentinelpb.AgentInfo
 	DeadLetter DeadLetters
-	Metrics    *telemetry.Registry
-	Logger     *slog.Logger
+	// Configure applies what the service tells the agent to collect, or says why not;
+	// nil content is none. It is called by one goroutine at a time. nil: the agent
+	// takes no configuration.
+	Configure func(version uint64, content []byte) error
+	// ConfigVersion returns the version of what it runs with, 0 for none.
+	ConfigVersion func() uint64
+	Metrics       *telemetry.Registry
+	Logger        *slog.Logger
 }
 
 // Uplink is one agent's way to the service. Make it with New.

@@ -33,7 +33,9 @@ type Section struct {
 	KeyStore sign.StoreKind   `yaml:"key_store"`
 	Server   uplink.Config    `yaml:"server"`
 	Collect  collector.Config `yaml:"collect"`
-	WAL      wal.Config       `yaml:"wal"`
+	// Remote is what the service may change of Collect.
+	Remote collector.Ceiling `yaml:"remote"`
+	WAL    wal.Config        `yaml:"wal"`
 	// Listen is where /healthz, /readyz and /metrics are served; empty is nowhere.
 	Listen string `yaml:"listen"`
 	// BufferLimit is how long the agent may be without a server and still be ready.
@@ -60,7 +62,7 @@ func DefaultConfig() Config {
 	}
 	return Config{
 		Agent: Section{
-			StateDir: state, KeyStore: sign.StoreAuto, Server: uplink.DefaultConfig(), Collect: collector.DefaultConfig(), WAL: wal.DefaultConfig(),
+			StateDir: state, KeyStore: sign.StoreAuto, Server: uplink.DefaultConfig(), Collect: collector.DefaultConfig(), Remote: collector.DefaultCeiling(), WAL: wal.DefaultConfig(),
 			Listen: "127.0.0.1:9465", BufferLimit: time.Hour,
 		},
 		Log: telemetry.DefaultLogConfig(),

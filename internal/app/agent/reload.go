@@ -61,16 +61,16 @@ func (l *life) reload() (r control.Reload, err error) {
 	if err != nil {
 		return r, err
 	}
-	now := l.config()
+	l.mu.Lock()
+	base := withoutRestart(said, l.cfg)
+	next, now := l.remote.over(base), l.cfg
+	l.mu.Unlock()
 	r = control.Reload{OK: true, Applied: []string{}, NeedsRestart: []string{}}
 	for _, key := range config.Diff(now, said) {
 		if needsRestart(key) {
 			r.NeedsRestart = append(r.NeedsRestart, key)
-		} else {
-			r.Applied = append(r.Applied, key)
 		}
 	}
-	next := withoutRestart(said, now)
 	t, err := prepare(next.Agent, l.self, l.logger)
 	if err != nil {
 		return r, err
@@ -79,22 +79,39 @@ func (l *life) reload() (r control.Reload, err error) {
 	if t.agent != is.Agent && t.agent != "" && is.Agent != "" {
 		return r, sentinel.Errorf(sentinel.Invalid, "%s belongs to agent %s, this is %s: stop the agent to make it another one", next.Agent.Credential(), t.agent, is.Agent)
 	}
-	level, err := next.Log.Threshold()
-	if err != nil {
+	if r.Applied, err = l.change(next, t); err != nil {
 		return r, err
 	}
+	l.mu.Lock()
+	l.base = base
+	l.mu.Unlock()
+	return r, nil
+}
+
+// change makes the agent run with another configuration, all of it or, where the
+// error is not nil, nothing. It returns the keys that have changed. reloading is held.
+func (l *life) change(next Config, t tools) ([]string, error) {
+	applied := config.Diff(l.config(), next)
+	if applied == nil {
+		applied = []string{}
+	}
+	level, err := next.Log.Threshold()
+	if err != nil {
+		return nil, err
+	}
 	if err := l.log.Reconfigure(next.Agent.WAL); err != nil {
-		return r, err
+		return nil, err
 	}
 	if l.o.Level != nil {
 		l.o.Level.Set(level)
 	}
+	is := l.up.Load().Status()
 	l.mu.Lock()
 	files := t.files != l.files || t.key != is.Key && is.Key != ""
 	l.cfg, l.files = next, t.files
 	l.mu.Unlock()
 	changed := func(section string) bool {
-		return slices.ContainsFunc(r.Applied, func(key string) bool { return strings.HasPrefix(key, section) })
+		return slices.ContainsFunc(applied, func(key string) bool { return strings.HasPrefix(key, section) })
 	}
 	if changed("agent.collect.") {
 		l.keep.latest.forget()
@@ -105,21 +122,21 @@ func (l *life) reload() (r control.Reload, err error) {
 	}
 	if files || changed("agent.server.") || changed("agent.credential_file") || changed("agent.key_store") {
 		if files {
-			r.Applied = append(r.Applied, "files that agent.server and agent.credential_file name")
+			applied = append(applied, "files that agent.server and agent.credential_file name")
 		}
 		up := l.uplink(next.Agent, t.store)
 		l.up.Store(up)
 		l.sending.replace(up.Run)
 	}
-	return r, nil
+	return applied, nil
 }
 
-// saveLastGood keeps what runs for a start at which the file is not good.
+// saveLastGood keeps what the host itself says for a start at which the file is not good.
 func (l *life) saveLastGood() {
 	if l.o.Load == nil {
 		return
 	}
-	if err := saveLastGood(l.o.File, l.config()); err != nil {
+	if err := saveLastGood(l.o.File, l.hostConfig()); err != nil {
 		l.logger.Warn("the last good configuration could not be kept", "error", err)
 	}
 }

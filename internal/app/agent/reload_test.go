@@ -40,6 +40,7 @@ type running struct {
 
 	mu   sync.Mutex
 	kept []wal.Position
+	life *life // the one that runs
 
 	manager *service.Notifier
 	hangup  <-chan os.Signal
@@ -138,7 +139,8 @@ func (r *running) start() {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Options{File: r.file, Load: r.load, Trouble: trouble, Level: &r.level, Manager: r.manager, Reload: r.hangup}.Run(ctx, cfg, "v1", logger)
+		ended <- Options{File: r.file, Load: r.load, Trouble: trouble, Level: &r.level, Manager: r.manager, Reload: r.hangup,
+			began: func(l *life) { r.mu.Lock(); defer r.mu.Unlock(); r.life = l }}.Run(ctx, cfg, "v1", logger)
 	}()
 	r.stop = sync.OnceFunc(func() {
 		cancel()

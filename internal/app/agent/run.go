@@ -43,6 +43,8 @@ type Options struct {
 	Reload <-chan os.Signal
 	// Manager is told how the agent stands; nil where nobody wants to know.
 	Manager *service.Notifier
+
+	began func(*life) // told when the agent is about to run; for tests
 }
 
 // Run is the agent until ctx ends; then it returns nil. An error means that it
@@ -69,7 +71,9 @@ type life struct {
 	reloading sync.Mutex // held for the whole of a reload
 
 	mu      sync.Mutex // guards what follows
-	cfg     Config     // what runs
+	base    Config     // what the host itself says
+	remote  remote     // what the service says
+	cfg     Config     // what runs: both
 	set     *collector.Set
 	skips   uint64 // by the sets before it
 	files   [sha256.Size]byte
@@ -115,6 +119,12 @@ func prepare(c Section, self collector.Self, logger *slog.Logger) (t tools, err 
 
 // Run is like the function Run, for an agent whose configuration may be reloaded.
 func (o Options) Run(ctx context.Context, cfg Config, version string, logger *slog.Logger) error {
+	told, err := loadRemote(cfg.Agent.StateDir)
+	if err != nil {
+		logger.Warn("what the service had told this agent to collect is lost, it will tell it again", "error", err)
+	}
+	base := cfg
+	cfg = told.over(base)
 	c := cfg.Agent
 	var l *life
 	t, err := prepare(c, func(set func(string, float64, ...string)) { l.self(set) }, logger)
@@ -143,7 +153,7 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 	start := time.Now()
 	l = &life{
 		o: o, version: version, logger: logger, log: log, reg: telemetry.NewRegistry(), started: start,
-		collecting: newPart(), sending: newPart(), cfg: cfg, set: t.set, files: t.files, trouble: o.Trouble, good: start,
+		collecting: newPart(), sending: newPart(), base: base, remote: told, cfg: cfg, set: t.set, files: t.files, trouble: o.Trouble, good: start,
 	}
 	l.keep = &keeper{
 		log: log, logger: logger, acknowledged: c.Acknowledged, service: func() (time.Time, bool) { return l.up.Load().ServiceTime() },
@@ -159,6 +169,9 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 		l.saveLastGood()
 	}
 
+	if o.began != nil {
+		o.began(l)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer l.keep.stop()
@@ -191,6 +204,7 @@ func (l *life) collect(set *collector.Set) func(context.Context) error {
 func (l *life) uplink(c Section, store sign.Store) *uplink.Uplink {
 	return uplink.New(c.Server, uplink.Deps{
 		Log: l.log, Identity: store, Info: hostInfo(l.version), Metrics: l.reg, Logger: l.logger.With("part", "uplink"),
+		Configure: l.configure, ConfigVersion: l.configVersion,
 		DeadLetter: uplink.DeadLetters{Dir: filepath.Join(c.StateDir, "deadletters"), MaxBytes: maxDeadLetterBytes},
 	})
 }
@@ -200,6 +214,13 @@ func (l *life) skipped() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.skips + l.set.Skipped()
+}
+
+// hostConfig returns what the host itself says.
+func (l *life) hostConfig() Config {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.base
 }
 
 // config returns what runs.

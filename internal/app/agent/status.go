@@ -89,10 +89,11 @@ func (l *life) Status() control.Status {
 	if err := l.keep.healthy(context.Background()); err != nil {
 		s.Log.Error = err.Error()
 	}
+	told := l.configVersion()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s.Connection.Server = l.cfg.Agent.Server.Address
-	s.Config = control.Config{File: l.o.File, NeedsRestart: l.restart}
+	s.Config = control.Config{File: l.o.File, Told: told, NeedsRestart: l.restart}
 	if !l.last.IsZero() {
 		t := l.last.UTC()
 		s.Config.LastReload = &t

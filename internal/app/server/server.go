@@ -134,7 +134,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	registry := fleet.NewRegistry(db, vault)
 	rotation := fleet.NewRotation(registry, cfg.Server.Keys, logger.With("part", "keys"))
 	gateway := ingest.New(cfg.Server.Ingest, ingest.Deps{
-		Keys: keys, Rotation: rotation, Enrol: enrolment{registry}, Broker: b, Resets: b, Presence: presence{db, keys}, Metrics: reg, Log: logger.With("part", "gateway"),
+		Keys: keys, Rotation: rotation, Enrol: enrolment{registry}, Configs: configs{db}, Broker: b, Resets: b, Presence: presence{db, keys}, Metrics: reg, Log: logger.With("part", "gateway"),
 	})
 	ui, err := webui.New()
 	if err != nil {
@@ -142,7 +142,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	}
 	handler := people(api.New(api.Deps{
 		Registry: registry, Identities: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(),
-		CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
+		CheckConfig: checkConfig, CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
 	}), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 

@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -247,5 +248,93 @@ func TestEnrolIsPaced(t *testing.T) {
 	group.Wait()
 	if n := turned.Load(); n < 10 || n == 20 {
 		t.Errorf("%d of 20 that came at once were turned away, at one in a second", n)
+	}
+}
+
+// told is what ag-one is told to collect.
+type told struct {
+	mu      sync.Mutex
+	config  ingest.AgentConfig
+	reports chan string
+}
+
+func (c *told) Wanted(_ context.Context, agents []sentinel.AgentID) (map[sentinel.AgentID]ingest.AgentConfig, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := map[sentinel.AgentID]ingest.AgentConfig{}
+	for _, a := range agents {
+		if a == "ag-one" {
+			out[a] = c.config
+		}
+	}
+	return out, nil
+}
+
+func (c *told) Reported(_ context.Context, agent sentinel.AgentID, version uint64, why string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if why == "" {
+		c.config.Applied = version
+	}
+	c.reports <- fmt.Sprintf("%s %d %s", agent, version, why)
+	return nil
+}
+
+// TestConfigIsToldOnceAndSigned: an agent is told what it does not run with, once in
+// a session, signed for it alone, and what it answers is kept.
+func TestConfigIsToldOnceAndSigned(t *testing.T) {
+	g := start(t, nil)
+	g.told.config = ingest.AgentConfig{Version: 7, Content: "interval: 20s"}
+	c := g.dial()
+	c.challenge()
+	m := until(c, (*sentinelpb.ConnectResponse).GetConfig)
+	if m.GetVersion() != 7 || string(m.GetContent()) != "interval: 20s" || !c.key.VerifyConfig("ag-one", m) || c.key.VerifyConfig("ag-two", m) {
+		t.Errorf("told %v", m)
+	}
+	report := func(version uint64, applied bool, why string) {
+		c.send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_ConfigReport{ConfigReport: &sentinelpb.ConfigReport{Version: version, Applied: applied, Detail: why}}})
+	}
+	report(7, false, "not here")
+	if got := <-g.told.reports; got != "ag-one 7 not here" {
+		t.Errorf("kept %q", got)
+	}
+	// Another change somewhere makes the gateway look again: it is not told again.
+	next := sign.NewKey()
+	g.spare.offer(next)
+	for {
+		m := c.receive()
+		if m.GetConfig() != nil {
+			t.Fatal("it is told again what it has refused")
+		}
+		if m.GetKeyOffer() != nil {
+			break
+		}
+	}
+	g.told.mu.Lock()
+	g.told.config.Version, g.told.config.Content = 0, ""
+	g.told.mu.Unlock()
+	report(7, true, "")
+	if got := <-g.told.reports; got != "ag-one 7 " {
+		t.Errorf("kept %q", got)
+	}
+	g.spare.offer(sign.NewKey())
+	if m := until(c, (*sentinelpb.ConnectResponse).GetConfig); m.GetVersion() != 0 || len(m.GetContent()) != 0 {
+		t.Errorf("told %v, not that nothing is wanted any more", m)
+	}
+}
+
+// TestP23ReportsAreBounded: each one costs a write to the database.
+func TestP23ReportsAreBounded(t *testing.T) {
+	g := start(t, nil)
+	c := g.dial()
+	c.challenge()
+	for range 1100 {
+		c.send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_ConfigReport{ConfigReport: &sentinelpb.ConfigReport{Version: 1}}})
+	}
+	if err := c.end(); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("the session ended with %v", err)
+	}
+	if n := len(g.told.reports); n > 1000 {
+		t.Errorf("%d reports were kept", n)
 	}
 }
