@@ -71,6 +71,8 @@ func (f *fixture) calls(t *testing.T) map[string]func() call {
 			agent, key := agentAndKey()
 			return call{path: "/api/v1/agents/" + agent + "/keys/" + key}
 		},
+		"list-events":        get("/api/v1/events"),
+		"stream-events":      get("/api/v1/events/stream?seconds=0"),
 		"list-agent-configs": get("/api/v1/agent-configs"),
 		"put-agent-config":   func() call { return call{path: "/api/v1/agent-configs/fast", body: `{"content":"interval: 5s"}`} },
 		"delete-agent-config": func() call {
@@ -130,6 +132,7 @@ var roles = map[string]string{
 	"list-agents": "viewer", "get-agent": "viewer", "get-latest": "viewer", "get-range": "viewer", "get-books": "viewer",
 	"list-dead-letters": "viewer", "get-dead-letter": "viewer", "get-status": "viewer",
 	"list-keys": "viewer", "rotate-key": "operator", "revoke-key": "operator",
+	"list-events": "viewer", "stream-events": "viewer",
 	"list-agent-configs": "viewer", "put-agent-config": "operator", "delete-agent-config": "operator",
 	"list-enrolment-tokens": "operator", "create-enrolment-token": "operator", "revoke-enrolment-token": "operator",
 	"register-agent": "operator", "change-agent": "operator", "replay-dead-letter": "operator",

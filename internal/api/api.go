@@ -82,6 +82,7 @@ func New(deps Deps) http.Handler {
 	r.samples()
 	r.books()
 	r.configs()
+	r.events()
 	r.keys()
 	r.enrolment()
 	r.tokens()

@@ -90,6 +90,7 @@ type Deps struct {
 	Rotation Rotation
 	Configs  Configs
 	Enrol    Enrolment
+	Events   Events
 	Broker   Broker
 	Resets   Resets
 	Presence Presence
@@ -112,6 +113,7 @@ type Gateway struct {
 
 	mu       sync.Mutex
 	sessions map[sentinel.AgentID]*session
+	events   []Event                     // waiting to be kept
 	joined   []sentinel.AgentID          // came since instruct looked last
 	reports  map[sentinel.AgentID]Report // waiting for the next write
 	wake     chan struct{}               // a report waits
@@ -171,6 +173,7 @@ func (g *Gateway) Run(ctx context.Context, lis net.Listener, tlsConfig *tls.Conf
 	group.Go(func() error { return g.writeReports(ctx) })
 	group.Go(func() error { return g.watchResets(ctx) })
 	group.Go(func() error { return g.instruct(ctx) })
+	group.Go(func() error { return g.keepEvents(ctx) })
 	group.Go(func() error { return g.deps.Resets.SubscribeMarks(ctx, g.takeMarks) })
 	err := group.Wait()
 	g.publish.wait()
@@ -220,6 +223,7 @@ func (g *Gateway) Enroll(ctx context.Context, in *sentinelpb.EnrollRequest) (*se
 		return nil, status.Error(codes.Unavailable, "the enrolment cannot be kept now, come back later")
 	}
 	g.metrics.enrolled.Inc()
+	g.happened(EventEnrolled, agent, boundedInfo(in.GetInfo()).GetHostname())
 	g.deps.Log.Info("agent enrolled", "agent", agent, "hostname", in.GetInfo().GetHostname())
 	return &sentinelpb.EnrollResponse{AgentId: string(agent)}, nil
 }
@@ -235,6 +239,7 @@ func (g *Gateway) admit(s *session) error {
 	}
 	if old != nil {
 		g.metrics.displaced.Inc()
+		g.note(EventDisplaced, s.agent, "another session of this identity took over: where that goes on, its credential is on two hosts")
 		old.end("another session of this agent took over", g.cfg.HandshakeTimeout)
 	}
 	g.sessions[s.agent] = s

@@ -3,6 +3,7 @@ package ingest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -131,9 +132,11 @@ func (s *session) takeConfigReport(ctx context.Context, r *sentinelpb.ConfigRepo
 	why := ""
 	if r.GetApplied() {
 		s.config.Store(r.GetVersion())
+		s.g.happened(EventConfigApplied, s.agent, fmt.Sprint("version ", r.GetVersion()))
 		s.log.Info("agent runs with another configuration", "version", r.GetVersion())
 	} else {
 		why = cmp.Or(r.GetDetail(), "it gave no reason")
+		s.g.happened(EventConfigRefused, s.agent, fmt.Sprintf("version %d: %s", r.GetVersion(), why))
 		s.log.Warn("agent does not apply its configuration", "version", r.GetVersion(), "reason", why)
 	}
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
@@ -220,6 +223,7 @@ func (s *session) activate(ctx context.Context, key sign.Key) {
 		return
 	}
 	s.g.metrics.rotated.Inc()
+	s.g.happened(EventKeyRotated, s.agent, key.ID)
 	s.log.Info("agent has a new key", "key", key.ID)
 	if !s.offer(&sentinelpb.ConnectResponse{Message: &sentinelpb.ConnectResponse_KeyAccepted{KeyAccepted: &sentinelpb.KeyAccepted{KeyId: key.ID}}}) {
 		s.end("the session is too slow to be told of its new key", 0)

@@ -3,10 +3,12 @@ package ingest_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -254,6 +256,8 @@ func TestEnrolIsPaced(t *testing.T) {
 // told is what ag-one is told to collect.
 type told struct {
 	mu      sync.Mutex
+	events  []ingest.Event
+	out     bool // of what keeps events
 	config  ingest.AgentConfig
 	reports chan string
 }
@@ -336,5 +340,57 @@ func TestP23ReportsAreBounded(t *testing.T) {
 	}
 	if n := len(g.told.reports); n > 1000 {
 		t.Errorf("%d reports were kept", n)
+	}
+}
+
+func (c *told) Keep(_ context.Context, events []ingest.Event) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out {
+		return sentinel.Errorf(sentinel.Unavailable, "out")
+	}
+	c.events = append(c.events, events...)
+	return nil
+}
+
+// TestEventsWaitForTheirKeeper: what happens while they cannot be kept is kept later,
+// in its order, and what happens at the end too.
+func TestEventsWaitForTheirKeeper(t *testing.T) {
+	g := start(t, nil)
+	g.told.out = true
+	c := g.dial()
+	c.challenge()
+	again := g.dial()
+	again.challenge() // in its place
+	if err := c.end(); err == nil {
+		t.Fatal("the first session goes on")
+	}
+	g.told.mu.Lock()
+	g.told.out = false
+	g.told.mu.Unlock()
+	want := []ingest.EventKind{ingest.EventConnected, ingest.EventDisplaced, ingest.EventConnected, ingest.EventDisconnected}
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		g.told.mu.Lock()
+		var got []ingest.EventKind
+		for _, e := range g.told.events {
+			got = append(got, e.Kind)
+		}
+		g.told.mu.Unlock()
+		if len(got) >= len(want) {
+			slices.Sort(got[2:4]) // the end of the one session and the welcome of the other come at once
+			slices.Sort(want[2:4])
+			if !slices.Equal(got, want) {
+				t.Errorf("events %v, want %v", got, want)
+			}
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("events %v, want %v", got, want)
+		case <-tick.C:
+		}
 	}
 }

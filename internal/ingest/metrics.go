@@ -8,6 +8,7 @@ type gatewayMetrics struct {
 	acceptedRecords telemetry.Counter
 	displaced       telemetry.Counter
 	enrolled        telemetry.Counter
+	eventsDropped   telemetry.Counter
 	rotated         telemetry.Counter
 	resets          telemetry.Counter
 	reportErrors    telemetry.Counter
@@ -21,6 +22,7 @@ func newMetrics(reg *telemetry.Registry, g *Gateway) *gatewayMetrics {
 		accepted:        reg.Counter("sentinel_gateway_batches_accepted_total"),
 		acceptedRecords: reg.Counter("sentinel_gateway_records_accepted_total"),
 		enrolled:        reg.Counter("sentinel_gateway_agents_enrolled_total"),
+		eventsDropped:   reg.Counter("sentinel_gateway_events_dropped_total"),
 		rotated:         reg.Counter("sentinel_gateway_keys_rotated_total"),
 		displaced:       reg.Counter("sentinel_gateway_sessions_displaced_total"),
 		resets:          reg.Counter("sentinel_gateway_broker_resets_total"),

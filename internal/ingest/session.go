@@ -143,6 +143,7 @@ func (s *session) welcome(ctx context.Context, hello *sentinelpb.Hello) error {
 	for _, m := range marks[s.agent] {
 		w.Marks = append(w.Marks, protoMark(m, false))
 	}
+	s.g.happened(EventConnected, s.agent, report.hostname())
 	s.log.Info("agent connected", "session", w.SessionId, "hostname", report.hostname(), "clock_ahead", s.clock.Round(time.Millisecond))
 	return s.stream.Send(&sentinelpb.ConnectResponse{Message: &sentinelpb.ConnectResponse_Welcome{Welcome: w}})
 }
@@ -157,6 +158,7 @@ func (s *session) serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-received:
+			s.g.happened(EventDisconnected, s.agent, "")
 			s.log.Info("agent disconnected", "error", err)
 			return err
 		case m := <-s.out:
@@ -164,6 +166,7 @@ func (s *session) serve(ctx context.Context) error {
 				return err
 			}
 		case <-s.ended:
+			s.g.happened(EventDisconnected, s.agent, s.goodbye.GetDetail())
 			s.log.Info("session ended", "reason", s.goodbye.GetDetail())
 			return s.stream.Send(&sentinelpb.ConnectResponse{Message: &sentinelpb.ConnectResponse_Goodbye{Goodbye: s.goodbye}})
 		}

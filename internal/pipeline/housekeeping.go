@@ -15,7 +15,8 @@ import (
 type Retention struct {
 	// Raw is for the samples as they came.
 	Raw time.Duration `yaml:"raw"`
-	// Minute and Hour are for the roll-ups of one minute and of one hour.
+	// Minute and Hour are for the roll-ups of one minute and of one hour. Events are
+	// kept for as long as those of one minute.
 	Minute time.Duration `yaml:"minute"`
 	Hour   time.Duration `yaml:"hour"`
 }
@@ -97,5 +98,8 @@ func (h Housekeeper) rollUp(ctx context.Context) error {
 
 func (h Housekeeper) maintain(ctx context.Context) error {
 	_, err := h.DB.Maintain(ctx, time.Now(), postgres.Retention{Raw: h.Retention.Raw, Minute: h.Retention.Minute, Hour: h.Retention.Hour})
-	return err
+	if err != nil {
+		return err
+	}
+	return h.DB.DropEvents(ctx, time.Now().Add(-h.Retention.Minute))
 }

@@ -18,6 +18,7 @@ const (
 	lockWatermark  int64 = 0x53656e74_00000003 // transaction: shared by every commit, exclusive to move the roll-up watermark
 	lockRollup     int64 = 0x53656e74_00000004 // session: one roller at a time
 	lockAudit      int64 = 0x53656e74_00000005 // transaction: entries of the audit log become visible in their order
+	lockEvents     int64 = 0x53656e74_00000007 // transaction: events become visible in their order
 	lockSetup      int64 = 0x53656e74_00000006 // transaction: one first administrator
 )
 
