@@ -18,7 +18,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sign"
 )
 
-// enrolAll lets n agents buy their identities with one token, while they collect.
+// enrolAll lets n more agents buy their identities with one token, while they collect.
 func (s *system) enrolAll(n int) {
 	t := s.t
 	t.Helper()
@@ -30,13 +30,14 @@ func (s *system) enrolAll(n int) {
 	if err := os.WriteFile(s.token, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for i := range n {
+	first := len(s.agents)
+	for i := first; i < first+n; i++ {
 		if err := os.MkdirAll(s.agentDir(i), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		s.addAgent(i)
 	}
-	for i := range n {
+	for i := first; i < first+n; i++ {
 		waitFor(t, time.Minute, fmt.Sprintf("agent %d is not enrolled", i), func() bool { return s.credential(i).Agent != "" })
 		s.agents = append(s.agents, s.credential(i).Agent)
 	}

@@ -4,6 +4,8 @@ package systemtest
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -17,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sentinelgo/sentinel/internal/fleet"
+	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/postgres/postgrestest"
 	"github.com/sentinelgo/sentinel/internal/sign"
 )
@@ -31,16 +35,28 @@ func TestP20NoSecretInTheClear(t *testing.T) {
 	if err := sign.FileStore(filepath.Join(s.agentDir(0), "credential.json")).Save(wrong); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("SYSTEMTEST_LOG", "debug")
 	s.startAll()
-	waitFor(t, time.Minute, "no cycle has arrived", func() bool { return len(s.stored(1)) > 1 })
-	waitFor(t, time.Minute, "the wrong key is not refused", func() bool {
-		return strings.Contains(s.get("server", "/metrics"), `sentinel_gateway_sessions_refused_total{reason="unauthenticated"}`)
-	})
-
 	secrets := map[string][]byte{}
 	for i, c := range s.creds {
 		secrets[fmt.Sprint("key of agent ", i)] = c.Key.Secret()
 	}
+	s.enrolAll(1) // agent 2
+	raw, err := os.ReadFile(s.token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets["enrolment token"] = raw
+	secrets["key of the enrolled agent"] = s.credential(2).Key.Secret()
+	waitFor(t, time.Minute, "no cycle has arrived", func() bool { return len(s.stored(1)) > 1 })
+	waitFor(t, time.Minute, "the wrong key is not refused", func() bool {
+		return strings.Contains(s.get("server", "/metrics"), `sentinel_gateway_sessions_refused_total{reason="unauthenticated"}`)
+	})
+	next := s.rotate(1)
+	waitFor(t, time.Minute, "the new key is not in use", func() bool { return s.credential(1).Key.ID == next })
+	secrets["new key of agent 1"] = s.credential(1).Key.Secret()
+	answers := s.useTheAPI(secrets)
+
 	master, err := os.ReadFile(filepath.Join(s.dir, "master.key"))
 	if err != nil {
 		t.Fatal(err)
@@ -55,13 +71,18 @@ func TestP20NoSecretInTheClear(t *testing.T) {
 		}
 	}
 
-	places := map[string][]byte{"metrics": []byte(s.get("server", "/metrics") + s.get("worker", "/metrics"))}
+	places := map[string][]byte{"answers of the API": answers, "metrics": []byte(s.get("server", "/metrics") + s.get("worker", "/metrics"))}
 	if places["database"], err = postgrestest.Dump(t.Context(), s.url); err != nil {
 		t.Fatal(err)
 	}
 	for name, p := range s.procs {
-		if places["arguments of "+name], err = os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.cmd.Process.Pid)); err != nil {
-			t.Fatal(err)
+		for _, what := range []string{"cmdline", "environ"} {
+			raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, what))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The test hands the database's URL over in the environment, by intention.
+			places[what+" of "+name] = bytes.ReplaceAll(raw, []byte(s.url), nil)
 		}
 	}
 	if s.pg != nil {
@@ -69,7 +90,7 @@ func TestP20NoSecretInTheClear(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, dir := range []string{s.natsDir(), filepath.Join(s.agentDir(0), "wal"), filepath.Join(s.agentDir(1), "wal"), s.logFile.Name()} {
+	for _, dir := range []string{s.natsDir(), filepath.Join(s.agentDir(0), "wal"), filepath.Join(s.agentDir(1), "wal"), filepath.Join(s.agentDir(2), "wal"), s.logFile.Name()} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				places[path], err = os.ReadFile(path)
@@ -93,6 +114,65 @@ func TestP20NoSecretInTheClear(t *testing.T) {
 			}
 		}
 	}
+}
+
+// useTheAPI makes every secret that people have, adds them to secrets, uses them, and
+// returns what the interface answered beside the answers that hand them over.
+func (s *system) useTheAPI(secrets map[string][]byte) (answers []byte) {
+	s.t.Helper()
+	t, ctx := s.t, s.t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const password = "an unguessable passphrase 7391"
+	_, err := s.registry.CreateUser(ctx, fleet.Console("test"), "ann", password, postgres.Admin)
+	must(err)
+	token, err := s.registry.CreateToken(ctx, "canary", postgres.Admin, 0)
+	must(err)
+	secrets["password"], secrets["API token"] = []byte(password), []byte(token)
+	pool := x509.NewCertPool()
+	pem, err := os.ReadFile(s.certs.CA)
+	must(err)
+	pool.AppendCertsFromPEM(pem)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	ask := func(method, path, body, bearer string) (*http.Response, []byte) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://127.0.0.1:%d%s", s.ports["api"], path), strings.NewReader(body))
+		must(err)
+		req.Header.Set("Content-Type", "application/json")
+		if bearer != "" {
+			req.Header.Set("Authorization", "Bearer "+bearer)
+		}
+		resp, err := client.Do(req)
+		must(err)
+		defer resp.Body.Close()
+		raw, err := io.ReadAll(resp.Body)
+		must(err)
+		return resp, raw
+	}
+	resp, raw := ask("POST", "/api/v1/session", fmt.Sprintf(`{"user":"ann","password":%q}`, password), "")
+	if resp.StatusCode != 200 || len(resp.Cookies()) != 1 {
+		t.Fatalf("logging in: %s %s", resp.Status, raw)
+	}
+	secrets["session"] = []byte(resp.Cookies()[0].Value)
+	answers = append(answers, raw...)
+	for _, wrong := range []string{`{"user":"ann","password":"wrong ` + password + `"}`, `{"user":"ann","pass` + password, `{"user":["` + password + `"]}`} {
+		_, raw := ask("POST", "/api/v1/session", wrong, "")
+		answers = append(answers, bytes.ReplaceAll(raw, []byte(password), []byte("(what was sent)"))...) // said to who sent it
+	}
+	for _, path := range []string{"agents", "tokens", "users", "enrolment-tokens", "agent-configs", "dead-letters", "audit", "events", "status", "session",
+		"agents/" + string(s.agents[1]), "agents/" + string(s.agents[1]) + "/keys", "agents/" + string(s.agents[1]) + "/books"} {
+		resp, raw := ask("GET", "/api/v1/"+path, "", token)
+		if resp.StatusCode != 200 {
+			t.Fatalf("%s: %s %s", path, resp.Status, raw)
+		}
+		answers = append(answers, raw...)
+	}
+	_, raw = ask("GET", "/api/v1/agents", "", token+"x")
+	return append(answers, raw...)
 }
 
 // get asks a process' telemetry address.

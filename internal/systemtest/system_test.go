@@ -53,7 +53,11 @@ func TestMain(m *testing.M) {
 
 // play is one process of the system.
 func play(ctx context.Context, role string) error {
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})).With("role", role)
+	level := slog.LevelInfo
+	if os.Getenv("SYSTEMTEST_LOG") == "debug" {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("role", role)
 	file := os.Getenv("SYSTEMTEST_CONFIG")
 	switch role {
 	case "nats":
