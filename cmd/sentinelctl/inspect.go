@@ -21,13 +21,14 @@ import (
 )
 
 func (c *ctl) inspectCommand() *cobra.Command {
-	group := &cobra.Command{Use: "inspect-wal", Short: "Look into an agent's log, without changing it", Args: command.NoArgs,
+	group := &cobra.Command{Use: "inspect-wal", Short: "Look into an agent's log, and rescue what it holds", Args: command.NoArgs,
 		Long: `Look into an agent's log: its state folder, or the folder wal in it.
 
-Nothing is written or locked, so this is safe beside a running agent.`,
+stat, ls, show, verify and export write and lock nothing, so they are safe beside a
+running agent. repair and replay need the log for themselves.`,
 		Example: `  sentinelctl inspect-wal stat /var/lib/sentinel-agent
   sentinelctl inspect-wal verify /var/lib/sentinel-agent || echo "damaged, or unreadable"`}
-	group.AddCommand(c.walStat(), c.walList(), c.walShow(), c.walVerify())
+	group.AddCommand(c.walStat(), c.walList(), c.walShow(), c.walVerify(), c.walExport(), c.walRepair(), c.walReplay())
 	return group
 }
 
@@ -212,32 +213,39 @@ func describe(in *wal.Inspection, rec wal.Record, values bool) walRecord {
 		return r
 	}
 	r.Kind, r.Layout = "cycle", rec.Layout.String()
-	definition, ok := in.Layout(rec.Epoch, rec.Layout)
-	if !ok {
-		r.Problem = "its layout is not in the log"
-		return r
-	}
-	limits := sentinel.DefaultLimits()
-	layout, err := wire.DecodeLayout(definition, limits)
+	layout, cycle, err := decodeRecord(in, rec)
 	if err != nil {
 		r.Problem = err.Error()
 		return r
 	}
-	cycles, err := wire.DecodeCycles(rec.Data, limits, len(layout))
-	if err != nil || len(cycles) != 1 {
-		r.Problem = fmt.Sprintf("not one cycle: %v", err)
-		return r
-	}
-	r.Samples = cycles[0].Samples()
+	r.Samples = cycle.Samples()
 	if values {
 		r.Values = map[string]float64{}
-		for i, v := range cycles[0].Values {
+		for i, v := range cycle.Values {
 			if !sentinel.IsAbsent(v) {
 				r.Values[layout[i].String()] = v
 			}
 		}
 	}
 	return r
+}
+
+// decodeRecord returns the cycle that a record holds, and its layout.
+func decodeRecord(in *wal.Inspection, rec wal.Record) (sentinel.Layout, sentinel.Cycle, error) {
+	definition, ok := in.Layout(rec.Epoch, rec.Layout)
+	if !ok {
+		return nil, sentinel.Cycle{}, errors.New("its layout is not in the log")
+	}
+	limits := sentinel.DefaultLimits()
+	layout, err := wire.DecodeLayout(definition, limits)
+	if err != nil {
+		return nil, sentinel.Cycle{}, err
+	}
+	cycles, err := wire.DecodeCycles(rec.Data, limits, len(layout))
+	if err != nil || len(cycles) != 1 {
+		return nil, sentinel.Cycle{}, fmt.Errorf("not one cycle: %w", err)
+	}
+	return layout, cycles[0], nil
 }
 
 func recordTable(records []walRecord, values bool) table {

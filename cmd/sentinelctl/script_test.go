@@ -68,6 +68,7 @@ func TestScripts(t *testing.T) {
 type system struct {
 	url     string // of the REST interface
 	closed  string // an address where nobody listens
+	gateway string // where agents connect
 	certs   devca.Files
 	tokens  map[string]string
 	agents  map[string]string
@@ -135,7 +136,7 @@ func (s *system) run(t *testing.T, dir, dbURL, master string) {
 	must(t, err)
 	t.Cleanup(nats.Stop)
 	ports := freePorts(t, 3)
-	s.url, s.closed = "https://"+ports[1], "https://"+ports[2]
+	s.url, s.closed, s.gateway = "https://"+ports[1], "https://"+ports[2], ports[0]
 
 	sc, wc, ac := server.DefaultConfig(), worker.DefaultConfig(), agent.DefaultConfig()
 	sc.Server.Gateway, sc.Server.API, sc.Server.Listen = ports[0], ports[1], ""
@@ -320,6 +321,8 @@ func (s *system) setup(env *testscript.Env) error {
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // else the race detector adds a second to every command
 	env.Setenv("URL", s.url)
 	env.Setenv("CLOSED", s.closed)
+	env.Setenv("GATEWAY", s.gateway)
+	env.Setenv("NOGATEWAY", strings.TrimPrefix(s.closed, "https://"))
 	env.Setenv("CA", s.certs.CA)
 	env.Setenv("LIVEDIR", s.liveDir)
 	env.Setenv("LIVEFILE", s.file)
