@@ -138,7 +138,7 @@ func (s *system) useTheAPI(secrets map[string][]byte) (answers []byte) {
 	must(err)
 	pool.AppendCertsFromPEM(pem)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	ask := func(method, path, body, bearer string) (*http.Response, []byte) {
+	ask := func(method, path, body, bearer string) (status int, cookies []*http.Cookie, answer []byte) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("https://127.0.0.1:%d%s", s.ports["api"], path), strings.NewReader(body))
 		must(err)
@@ -151,27 +151,27 @@ func (s *system) useTheAPI(secrets map[string][]byte) (answers []byte) {
 		defer resp.Body.Close()
 		raw, err := io.ReadAll(resp.Body)
 		must(err)
-		return resp, raw
+		return resp.StatusCode, resp.Cookies(), raw
 	}
-	resp, raw := ask("POST", "/api/v1/session", fmt.Sprintf(`{"user":"ann","password":%q}`, password), "")
-	if resp.StatusCode != 200 || len(resp.Cookies()) != 1 {
-		t.Fatalf("logging in: %s %s", resp.Status, raw)
+	status, cookies, raw := ask("POST", "/api/v1/session", fmt.Sprintf(`{"user":"ann","password":%q}`, password), "")
+	if status != http.StatusOK || len(cookies) != 1 {
+		t.Fatalf("logging in: %d %s", status, raw)
 	}
-	secrets["session"] = []byte(resp.Cookies()[0].Value)
+	secrets["session"] = []byte(cookies[0].Value)
 	answers = append(answers, raw...)
 	for _, wrong := range []string{`{"user":"ann","password":"wrong ` + password + `"}`, `{"user":"ann","pass` + password, `{"user":["` + password + `"]}`} {
-		_, raw := ask("POST", "/api/v1/session", wrong, "")
+		_, _, raw := ask("POST", "/api/v1/session", wrong, "")
 		answers = append(answers, bytes.ReplaceAll(raw, []byte(password), []byte("(what was sent)"))...) // said to who sent it
 	}
 	for _, path := range []string{"agents", "tokens", "users", "enrolment-tokens", "agent-configs", "dead-letters", "audit", "events", "status", "session",
 		"agents/" + string(s.agents[1]), "agents/" + string(s.agents[1]) + "/keys", "agents/" + string(s.agents[1]) + "/books"} {
-		resp, raw := ask("GET", "/api/v1/"+path, "", token)
-		if resp.StatusCode != 200 {
-			t.Fatalf("%s: %s %s", path, resp.Status, raw)
+		status, _, raw := ask("GET", "/api/v1/"+path, "", token)
+		if status != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, status, raw)
 		}
 		answers = append(answers, raw...)
 	}
-	_, raw = ask("GET", "/api/v1/agents", "", token+"x")
+	_, _, raw = ask("GET", "/api/v1/agents", "", token+"x")
 	return append(answers, raw...)
 }
 
