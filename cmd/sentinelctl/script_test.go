@@ -14,12 +14,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
@@ -500,4 +502,39 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestEveryCommandHasAStory: each command stands in a script with success and with a
+// failure.
+func TestEveryCommandHasAStory(t *testing.T) {
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	must(t, err)
+	var stories strings.Builder
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		must(t, err)
+		stories.Write(raw)
+	}
+	elsewhere := map[string]string{
+		"sentinelctl doctor: success": "the service of the stories has dead letters and agents that are not there",
+		"sentinelctl setup: success":  "it has users; the test of the interface's operations makes the first one",
+	}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		if c.HasSubCommands() || c.Name() == "help" || c.Parent() != nil && c.Parent().Name() == "completion" {
+			return
+		}
+		words := strings.Join(strings.Fields(strings.TrimPrefix(c.CommandPath(), "sentinelctl ")), ` +`)
+		const options = `(?:(?:-c|--context|-o|--config|--timeout) +\S+ +)*`
+		for what, begin := range map[string]string{"success": `(?:exit 0|interrupted|exec sh -c '.*)`, "a failure": `(?:exit [1-9]|blackhole|stale|! exec sh -c '.*)`} {
+			has := regexp.MustCompile(`(?m)^` + begin + ` *sentinelctl +` + options + words + `(?:[ ']|$)`).MatchString(stories.String())
+			if !has && elsewhere[c.CommandPath()+": "+what] == "" {
+				t.Errorf("no story has %s of: %s", what, c.CommandPath())
+			}
+		}
+	}
+	walk(root())
 }
