@@ -18,7 +18,7 @@ const module = "github.com/sentinelgo/sentinel"
 var floors = map[string]int{
 	// The nouns.
 	"internal/sentinel": 0, "internal/sentinelpb": 0, "deploy": 0,
-	"internal/filelock": 1,
+	"internal/filelock": 1, "internal/atomicfile": 1,
 	// One outside world each.
 	"internal/wal": 2, "internal/sign": 2, "internal/wire": 2, "internal/broker": 2, "internal/postgres": 2,
 	"internal/localpg": 2, "internal/devca": 2, "internal/config": 2, "internal/telemetry": 2, "internal/backoff": 2, "internal/control": 2,

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
+	"github.com/sentinelgo/sentinel/internal/atomicfile"
 	"github.com/sentinelgo/sentinel/internal/config"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
@@ -65,16 +66,7 @@ func (cs contexts) save() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("keep contexts: %w", err)
 	}
-	f, err := os.CreateTemp(dir, "contexts-*.tmp") // mode 0600
-	if err != nil {
-		return fmt.Errorf("keep contexts: %w", err)
-	}
-	_, err = f.Write(raw)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), contextsFile())
-	}
-	if err != nil {
-		os.Remove(f.Name())
+	if err := atomicfile.Replace(contextsFile(), raw, 0o600); err != nil {
 		return fmt.Errorf("keep contexts: %w", err)
 	}
 	return nil

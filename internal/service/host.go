@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/sentinelgo/sentinel/internal/atomicfile"
 )
 
 // Host is the Machine that the process runs on.
@@ -22,15 +24,7 @@ func (Host) Write(path, content string, mode fs.FileMode, keep bool) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	tmp := path + ".new"
-	defer os.Remove(tmp)
-	if err := os.WriteFile(tmp, []byte(content), mode); err != nil {
-		return err
-	}
-	if err := os.Chmod(tmp, mode); err != nil { // whatever the umask
-		return err
-	}
-	return os.Rename(tmp, path)
+	return atomicfile.Replace(path, []byte(content), mode)
 }
 
 // Remove implements Machine.

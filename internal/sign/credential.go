@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sentinelgo/sentinel/internal/atomicfile"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
@@ -197,38 +198,13 @@ func (s Store) write(path string, content any) error {
 		}
 	}
 	if err == nil {
-		err = replaceFile(path, raw)
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err == nil {
+		err = atomicfile.Replace(path, raw, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("save credential: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a file with mode 0600 and gives it its name when it is on the
-// disk; the name is on the disk when this returns.
-func replaceFile(path string, raw []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(dir, ".credential-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(raw)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err == nil {
-		err = syncFolder(dir)
-	}
-	return err
 }

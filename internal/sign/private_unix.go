@@ -36,12 +36,3 @@ func checkPrivate(path string) error {
 // systemSealer: nothing here seals a file to the host without a service for it.
 // systemd's credentials are sealed by systemd and arrive as files.
 func systemSealer() (sealer, bool) { return sealer{}, false }
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}

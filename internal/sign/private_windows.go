@@ -58,6 +58,3 @@ func take(out windows.DataBlob, err error) ([]byte, error) {
 	defer windows.LocalFree(windows.Handle(unsafe.Pointer(out.Data))) //nolint:errcheck // nothing to do about it
 	return append([]byte(nil), unsafe.Slice(out.Data, out.Size)...), nil
 }
-
-// syncFolder: a folder cannot be synchronised here; NTFS logs its own changes.
-func syncFolder(string) error { return nil }

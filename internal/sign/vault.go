@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/sentinelgo/sentinel/internal/atomicfile"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
@@ -143,7 +144,7 @@ func RotateMasterKey(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("rotate master key: %w", err)
 	}
-	if err := replaceFile(path, []byte(text)); err != nil {
+	if err := atomicfile.Replace(path, []byte(text), 0o600); err != nil {
 		return "", fmt.Errorf("rotate master key: %w", err)
 	}
 	return v.ID(), nil

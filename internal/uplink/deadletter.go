@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sentinelgo/sentinel/internal/atomicfile"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
@@ -42,21 +43,7 @@ func (d DeadLetters) Put(epoch sentinel.Epoch, seq uint64, count int, codec, rea
 		return err
 	}
 	path := filepath.Join(d.Dir, fmt.Sprintf("%s-%020d.json", epoch, seq))
-	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("put dead letter: %w", err)
-	}
-	_, err = f.Write(raw)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(path+".tmp", path)
-	}
-	if err != nil {
+	if err := atomicfile.Replace(path, raw, 0o600); err != nil {
 		return fmt.Errorf("put dead letter: %w", err)
 	}
 	return nil

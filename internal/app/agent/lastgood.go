@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/sentinelgo/sentinel/internal/atomicfile"
 	"github.com/sentinelgo/sentinel/internal/config"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
@@ -32,7 +33,7 @@ func saveLastGood(file string, cfg Config) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b.Bytes()) {
 		return nil
 	}
-	return replaceFile(path, b.Bytes())
+	return atomicfile.Replace(path, b.Bytes(), 0o600)
 }
 
 // lastGoodHeader is the first line of the copy. It names the file, so that one
@@ -42,27 +43,6 @@ func lastGoodHeader(file string) string {
 		file = abs
 	}
 	return fmt.Sprintf("# The last good configuration of %q, environment included. The agent writes this.\n", file)
-}
-
-// replaceFile writes a file for the owner alone: after a crash there is the old one
-// or the new one.
-func replaceFile(path string, content []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(content)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	return err
 }
 
 // lastGood returns the configuration with which the agent of this file last ran, for

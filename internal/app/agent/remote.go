@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sentinelgo/sentinel/internal/atomicfile"
 	"github.com/sentinelgo/sentinel/internal/collector"
 	"github.com/sentinelgo/sentinel/internal/config"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -47,7 +48,7 @@ func loadRemote(dir string) (r remote, err error) {
 func (r remote) save(dir string) error {
 	raw, err := json.Marshal(r)
 	if err == nil {
-		err = replaceFile(filepath.Join(dir, remoteName), raw)
+		err = atomicfile.Replace(filepath.Join(dir, remoteName), raw, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("keep the configuration: %w", err)
