@@ -77,7 +77,7 @@ type heldCycle struct {
 func (k *keeper) Append(_ context.Context, s collector.Snapshot) error {
 	now, at := k.now(), k.elapsed()
 	defer func() { k.beat.Store(int64(k.elapsed())) }()
-	k.latest.keep(s, at)
+	k.latest.keep(s)
 	ahead := time.Duration(0)
 	service, known := k.service()
 	if known = known && service.After(oldestBelievable()); known {

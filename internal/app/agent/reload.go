@@ -89,13 +89,16 @@ func (l *life) reload() (r control.Reload, err error) {
 		l.o.Level.Set(level)
 	}
 	l.mu.Lock()
-	files := t.files != l.files
-	l.cfg, l.files = next, t.files
+	files, sources := t.files != l.files, t.sources != l.sources
+	l.cfg, l.files, l.sources = next, t.files, t.sources
 	l.mu.Unlock()
 	changed := func(section string) bool {
 		return slices.ContainsFunc(r.Applied, func(key string) bool { return strings.HasPrefix(key, section) })
 	}
-	if changed("agent.collect.") {
+	if sources || changed("agent.collect.") {
+		if sources {
+			r.Applied = append(r.Applied, "files that agent.collect names")
+		}
 		l.keep.latest.forget()
 		l.collecting.replace(l.collect(t.set))
 		l.mu.Lock()

@@ -73,6 +73,7 @@ type life struct {
 	set     *collector.Set
 	skips   uint64 // by the sets before it
 	files   [sha256.Size]byte
+	sources [sha256.Size]byte
 	restart []string // keys that wait for one
 	trouble error    // why what runs is not what the file says
 	last    time.Time
@@ -82,10 +83,11 @@ type life struct {
 // tools are the parts that a configuration is made into. What cannot be used of it
 // is known before anything changes.
 type tools struct {
-	store sign.Store
-	agent sentinel.AgentID // empty: it is to enrol
-	set   *collector.Set
-	files [sha256.Size]byte // of what the uplink reads
+	store   sign.Store
+	agent   sentinel.AgentID // empty: it is to enrol
+	set     *collector.Set
+	files   [sha256.Size]byte // of what the uplink reads
+	sources [sha256.Size]byte // of what the collectors read once
 }
 
 func prepare(c Section, self collector.Self, logger *slog.Logger) (t tools, err error) {
@@ -101,15 +103,23 @@ func prepare(c Section, self collector.Self, logger *slog.Logger) (t tools, err 
 		return t, err
 	}
 	if t.set, err = collector.New(c.Collect, logger.With("part", "collector"), collector.WithSelf(self)); err != nil {
-		return t, fmt.Errorf("agent: %w", err)
+		return t, fmt.Errorf("agent.collect: %w", err)
 	}
-	sum := sha256.New()
-	for _, path := range []string{c.Credential(), c.Server.CAFile, c.Server.CertFile, c.Server.KeyFile, c.Server.EnrolmentTokenFile} {
-		raw, _ := os.ReadFile(path) // it was read a moment ago, or is not named
-		fmt.Fprintf(sum, "%d %s", len(raw), raw)
-	}
-	sum.Sum(t.files[:0])
+	t.files = digest(c.Credential(), c.Server.CAFile, c.Server.CertFile, c.Server.KeyFile, c.Server.EnrolmentTokenFile)
+	t.sources = digest(c.Collect.Files()...)
 	return t, nil
+}
+
+// digest returns a sum of what files hold. They were read a moment ago, or are not
+// named.
+func digest(files ...string) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, path := range files {
+		raw, _ := os.ReadFile(path)
+		fmt.Fprintf(h, "%d %s", len(raw), raw)
+	}
+	h.Sum(sum[:0])
+	return sum
 }
 
 // Run is like the function Run, for an agent whose configuration may be reloaded.
@@ -142,7 +152,7 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 	start := time.Now()
 	l = &life{
 		o: o, version: version, logger: logger, log: log, reg: telemetry.NewRegistry(), started: start,
-		collecting: newPart(), sending: newPart(), cfg: cfg, set: t.set, files: t.files, trouble: o.Trouble, good: start,
+		collecting: newPart(), sending: newPart(), cfg: cfg, set: t.set, files: t.files, sources: t.sources, trouble: o.Trouble, good: start,
 	}
 	l.keep = &keeper{
 		log: log, logger: logger, acknowledged: c.Acknowledged, service: func() (time.Time, bool) { return l.up.Load().ServiceTime() },
