@@ -171,6 +171,9 @@ func TestScrapeSurvivesItsTarget(t *testing.T) {
 				tt.h(w, r)
 			})
 			c.MaxBytes = 64 << 10
+			if name != "hangs" && name != "drips" {
+				c.Timeout = 10 * time.Second
+			}
 			if name == "one line" {
 				c.MaxBytes = 1 << 20
 			}

@@ -186,6 +186,7 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 		group.Go(func() error { return telemetry.Serve(ctx, socket, control.Handler(l)) })
 	}
 	group.Go(func() error { return l.obey(ctx) })
+	group.Go(func() error { return trim(ctx) })
 	l.tell(service.Ready)
 	logger.Info("agent started", "agent", t.agent, "version", version, "state", c.StateDir)
 	return group.Wait()
