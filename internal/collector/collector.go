@@ -87,12 +87,14 @@ func WithPhase(d time.Duration) Option {
 	return func(s *settings) { s.phase = d }
 }
 
-// Snapshot is what one cycle of a group produced; Group is its name. Layout is the encoded definition
+// Snapshot is what one cycle of a group produced; Group is its name, and Source says
+// that it is none of collectors. Layout is the encoded definition
 // (wire.EncodeLayout) that Cycle.Layout names; it is the same slice for as long as
 // the layout is unchanged and is never written to again. Cycle.Values belongs to
 // the Set again at the group's next cycle.
 type Snapshot struct {
 	Group  string
+	Source bool
 	Cycle  sentinel.Cycle
 	Layout []byte
 }
@@ -162,6 +164,7 @@ func (s *Set) addSources(lim sentinel.Limits) error {
 	cfg := s.cfg.filled(s.cfg.Interval)
 	add := func(name string, interval, timeout time.Duration, c collector, series int) *slot {
 		g := newGroup(name, interval, timeout, lim, s.log, s.now)
+		g.source = true
 		g.slots = []*slot{newSlot(name, c, series)}
 		s.sources = append(s.sources, g)
 		return g.slots[0]

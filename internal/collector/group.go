@@ -17,6 +17,7 @@ import (
 // know each other's series: no two may say the same one.
 type group struct {
 	name     string // in the log
+	source   bool   // it is one of Sources
 	interval time.Duration
 	timeout  time.Duration // of one collector
 	log      *slog.Logger
@@ -103,6 +104,7 @@ func (g *group) snapshot(now time.Time) Snapshot {
 	}
 	return Snapshot{
 		Group:  g.name,
+		Source: g.source,
 		Cycle:  sentinel.Cycle{Layout: g.reg.hash, Time: now.Truncate(time.Millisecond).UTC(), Values: g.reg.values},
 		Layout: g.reg.encoded,
 	}

@@ -60,8 +60,8 @@ func newScrape(t ScrapeConfig, lim sentinel.Limits) (*scrape, []string, error) {
 	}
 	s.transport = &http.Transport{
 		// No proxy: that of the environment is for other things than this host's targets.
+		// And HTTP/1.1, which goes with a TLSClientConfig of one's own.
 		TLSClientConfig:        conf,
-		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1
 		MaxIdleConns:           1,
 		IdleConnTimeout:        2 * t.Interval,
 		MaxResponseHeaderBytes: 64 << 10,

@@ -275,6 +275,26 @@ func TestScrapeOfAMillionSeries(t *testing.T) {
 	}
 }
 
+// One series in ever other spellings is one, and the spellings are forgotten.
+func TestScrapeOfManySpellings(t *testing.T) {
+	c := target(t, func(w http.ResponseWriter, r *http.Request) {
+		var b bytes.Buffer
+		for i := range 5000 {
+			fmt.Fprintf(&b, "a{%*s=\"1\"} 1\n", 1+i, "x")
+		}
+		w.Write(b.Bytes())
+	})
+	c.MaxSeries, c.MaxBytes, c.Timeout = 100, mostBytes, 10*time.Second
+	s := sourceSet(t, Sources{Scrape: []ScrapeConfig{c}}, slog.New(slog.DiscardHandler))
+	for range 3 {
+		got := sourceValues(t, s)
+		wantValues(t, got, map[string]float64{`a{` + instance(c) + `,x="1"}`: 1, `sentinel_source_samples_left_out{` + instance(c) + `}`: 4999})
+		if n := len(s.sources[0].slots[0].page.rows); n > 4*(100+ownSeries)+1 {
+			t.Errorf("%d rows are kept", n)
+		}
+	}
+}
+
 // Long labels fill a layout before the number of series does: the layout stays one
 // that the service takes.
 func TestScrapeOfLongLabels(t *testing.T) {

@@ -77,10 +77,11 @@ func TestTextfileWithoutAFolder(t *testing.T) {
 func TestTextfileOfManyFiles(t *testing.T) {
 	dir := t.TempDir()
 	for i := range maxTextfiles + 1 {
-		put(t, dir, fmt.Sprintf("%04d.prom", i), fmt.Sprintf("a{n=\"%d\"} 1\n", i))
+		put(t, dir, fmt.Sprintf("%04d.prom", i), fmt.Sprintf("a{n=\"%d\"} 1\nsame %d\n", i, i))
 	}
 	s := sourceSet(t, Sources{Textfile: TextfileConfig{dir}}, slog.New(slog.DiscardHandler))
 	got := sourceValues(t, s)
+	wantValues(t, got, map[string]float64{`same{job="textfile"}`: 0})
 	if n := len(about(got, "a{")); n != maxTextfiles || got["node_textfile_scrape_error"] != 1 {
 		t.Errorf("%d files are read", n)
 	}
