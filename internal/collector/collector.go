@@ -174,7 +174,7 @@ func (s *Set) addSources(lim sentinel.Limits) error {
 		if err != nil {
 			return sentinel.Errorf(sentinel.Invalid, "scrape[%d].%w", i, err)
 		}
-		slot := add("scrape/"+t.Name, t.Interval, t.Timeout, c, t.MaxSeries+ownSeries)
+		slot := add(ScrapeGroup+t.Name, t.Interval, t.Timeout, c, t.MaxSeries+ownSeries)
 		slot.labels, slot.about = about, []column{gauge("up", ""), gauge("scrape_duration_seconds", "seconds")}
 	}
 	if cfg.Textfile.Directory != "" {

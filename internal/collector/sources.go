@@ -72,6 +72,10 @@ type ExecConfig struct {
 	MaxOutput int64 `yaml:"max_output"`
 }
 
+// ScrapeGroup is what the names of scraped targets' groups begin with; the target's
+// name follows.
+const ScrapeGroup = "scrape/"
+
 const (
 	maxSources       = 50 // of each kind
 	defaultSeries    = 2_000

@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,8 +45,9 @@ func (l *latest) forget() {
 // value is the last value of a series.
 type value struct {
 	sentinel.Series
-	v    float64
-	time time.Time
+	v     float64
+	time  time.Time
+	group string
 }
 
 // label returns the value of a label, empty where it has none of that name.
@@ -70,7 +72,7 @@ func (l *latest) values() []value {
 		}
 		for i, s := range layout {
 			if v := c.Cycle.Values[i]; !sentinel.IsAbsent(v) {
-				out = append(out, value{s, v, c.Cycle.Time})
+				out = append(out, value{s, v, c.Cycle.Time, c.Group})
 			}
 		}
 	}
@@ -79,11 +81,15 @@ func (l *latest) values() []value {
 }
 
 // writePrometheus writes the last values in Prometheus' text format. Times are left
-// out, so that whoever scrapes sees a value for as long as it is the last one.
+// out, so that whoever scrapes sees a value for as long as it is the last one. What was
+// scraped is left out too: it has its own place, and agents that scrape each other, or
+// themselves, would say ever more.
 func (l *latest) writePrometheus(to io.Writer) {
 	w := exposition.NewWriter(to)
 	for _, v := range l.values() {
-		w.Write(v.Series, v.v)
+		if !strings.HasPrefix(v.group, collector.ScrapeGroup) {
+			w.Write(v.Series, v.v)
+		}
 	}
 	_ = w.Flush() // an error is to's, and nobody is left to be told
 }

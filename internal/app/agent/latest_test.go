@@ -69,10 +69,11 @@ func TestHostMetricsOfSeveralGroups(t *testing.T) {
 	if got, want := l.text(), "# TYPE fast gauge\nfast{n=\"2\"} 5\n# TYPE slow gauge\nslow 3\n"; got != want {
 		t.Errorf("after a series came:\n%s\nwant\n%s", got, want)
 	}
-	for i := range 100 { // a target that says something else each time
-		l.keep(snapshot("scrape/x", sentinel.Layout{sentinel.NewSeries("x", sentinel.Gauge, "", "n", time.Duration(i).String())}, 1))
+	l.keep(snapshot(collector.ScrapeGroup+"x", fast, 7)) // has a place of its own
+	for i := range 100 {                                 // a command that says something else each time
+		l.keep(snapshot("exec/x", sentinel.Layout{sentinel.NewSeries("x", sentinel.Gauge, "", "n", time.Duration(i).String())}, 1))
 	}
-	if got := l.text(); len(l.cycles) != 3 || strings.Count(got, "x{") != 1 || !strings.Contains(got, "slow 3\n") {
+	if got := l.text(); len(l.cycles) != 4 || strings.Contains(got, " 7") || strings.Count(got, "x{") != 1 || !strings.Contains(got, "slow 3\n") {
 		t.Errorf("%d layouts are kept:\n%s", len(l.cycles), got)
 	}
 }

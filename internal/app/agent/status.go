@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentinelgo/sentinel/internal/collector"
 	"github.com/sentinelgo/sentinel/internal/control"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
@@ -121,8 +122,8 @@ func (l *life) collectors() []control.Collector {
 		case "node_scrape_collector_success", "node_scrape_collector_duration_seconds":
 			name = v.label("collector")
 		case "up", "scrape_duration_seconds":
-			// A target's own, with more labels, stand before ours.
-			name = "scrape/" + v.label("job")
+			// A target's own, with more labels, stand before ours in its layout.
+			name = collector.ScrapeGroup + v.label("job")
 		default:
 			continue
 		}
