@@ -17,6 +17,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sentinelgo/sentinel/internal/exposition"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // target serves h and returns a configuration for it.
@@ -395,5 +398,23 @@ func TestScrapeKeepsOneConnection(t *testing.T) {
 	}
 	if fresh != 1 {
 		t.Errorf("%d connections for two scrapes", fresh)
+	}
+}
+
+// BenchmarkFeed is a scrape of 500 series that were there before, without HTTP.
+func BenchmarkFeed(b *testing.B) {
+	var text bytes.Buffer
+	for i := range 500 {
+		fmt.Fprintf(&text, "http_requests_total{code=\"200\",handler=\"/api/%d\"} %d\n", i, 1000+i)
+	}
+	f := newFeed(sentinel.DefaultLimits(), "job", "app")
+	var p page
+	p.init(defaultSeries)
+	b.ReportAllocs()
+	for b.Loop() {
+		p.begin()
+		if err := f.read(&p, exposition.NewParser(bytes.NewReader(text.Bytes()), false, exposition.DefaultLimits())); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
