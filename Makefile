@@ -11,6 +11,9 @@ TAGS    := grpcnotrace
 # The agent is built without inlining: a tenth less code, whose pages count as its
 # memory on every host, for CPU time that it hardly uses.
 AGENT_GCFLAGS := all=-l
+# Nor does it need HTTP/2 of net/http: gRPC has its own, and what it scrapes speaks
+# HTTP/1.1.
+AGENT_TAGS := $(TAGS),nethttpomithttp2
 BINARIES := sentinel sentinel-server sentinel-worker sentinelctl
 
 # Tools run from the module cache at these versions; nothing is installed.
@@ -32,7 +35,7 @@ demo: postgres build ## Build and run the whole system on this host, with your o
 .PHONY: build
 build: ## Build every binary into bin/
 	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
-	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -gcflags '$(AGENT_GCFLAGS)' -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sentinel-agent
+	CGO_ENABLED=0 go build -trimpath -tags $(AGENT_TAGS) -gcflags '$(AGENT_GCFLAGS)' -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sentinel-agent
 
 .PHONY: test
 test: postgres ## Run every test with the race detector, on a real PostgreSQL and a real JetStream
@@ -113,7 +116,7 @@ bench: ## Run the benchmarks
 BENCH_SECONDS ?= 180
 .PHONY: bench-agent
 bench-agent: postgres ## Measure the agent beside node_exporter and check its limits (BENCH_SECONDS=180)
-	@BENCH_SECONDS='$(BENCH_SECONDS)' BENCH_TAGS='$(TAGS)' BENCH_LDFLAGS='$(LDFLAGS)' BENCH_GCFLAGS='$(AGENT_GCFLAGS)' go run -tags bench ./scripts/bench-agent
+	@BENCH_SECONDS='$(BENCH_SECONDS)' BENCH_TAGS='$(AGENT_TAGS)' BENCH_LDFLAGS='$(LDFLAGS)' BENCH_GCFLAGS='$(AGENT_GCFLAGS)' go run -tags bench ./scripts/bench-agent
 
 .PHONY: compare
 compare: ## Compare what is collected with node_exporter, metric by metric

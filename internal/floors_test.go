@@ -22,7 +22,8 @@ var floors = map[string]int{
 	// One outside world each.
 	"internal/wal": 2, "internal/sign": 2, "internal/wire": 2, "internal/broker": 2, "internal/postgres": 2,
 	"internal/localpg": 2, "internal/devca": 2, "internal/config": 2, "internal/telemetry": 2, "internal/backoff": 2, "internal/control": 2,
-	"internal/service": 2,
+	"internal/exposition": 2,
+	"internal/service":    2,
 	// What Sentinel does.
 	"internal/collector": 3, "internal/uplink": 3, "internal/ingest": 3, "internal/fleet": 3, "internal/query": 3,
 	"internal/api": 3, "internal/pipeline": 3, "internal/webui": 3,

@@ -7,13 +7,16 @@
 // A Set runs the collectors one after the other. Each runs in a goroutine of its
 // own with a deadline, so that a failing, panicking or hanging collector costs
 // only its own samples. Collectors with the same interval are a group: they have
-// one layout and give one Snapshot per cycle.
+// one layout and give one Snapshot per cycle. What others say (Sources) is a group
+// for each of them.
 package collector
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -84,16 +87,19 @@ func WithPhase(d time.Duration) Option {
 	return func(s *settings) { s.phase = d }
 }
 
-// Snapshot is what one cycle of a group produced. Layout is the encoded definition
+// Snapshot is what one cycle of a group produced; Group is its name, and Source says
+// that it is none of collectors. Layout is the encoded definition
 // (wire.EncodeLayout) that Cycle.Layout names; it is the same slice for as long as
 // the layout is unchanged and is never written to again. Cycle.Values belongs to
 // the Set again at the group's next cycle.
 type Snapshot struct {
+	Group  string
+	Source bool
 	Cycle  sentinel.Cycle
 	Layout []byte
 }
 
-// Sink takes the cycles that Run collects. It must be done with
+// Sink takes the cycles that Run collects, one at a time. It must be done with
 // Snapshot.Cycle.Values when it returns; Layout it may keep.
 type Sink interface {
 	Append(context.Context, Snapshot) error
@@ -106,7 +112,8 @@ type Set struct {
 	log     *slog.Logger
 	now     func() time.Time
 	phase   time.Duration
-	groups  []*group
+	groups  []*group // of collectors
+	sources []*group // of what others say, each collected beside all else
 	skipped atomic.Uint64
 }
 
@@ -146,8 +153,41 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Set, error) {
 		g.slots = append(g.slots, newSlot(def.name, c, st.lim.MaxSeries))
 	}
 	s.groups[0].skipped = s.Skipped
+	if err := s.addSources(st.lim); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
+
+// addSources makes a group of each source.
+func (s *Set) addSources(lim sentinel.Limits) error {
+	cfg := s.cfg.filled(s.cfg.Interval)
+	add := func(name string, interval, timeout time.Duration, c collector, series int) *slot {
+		g := newGroup(name, interval, timeout, lim, s.log, s.now)
+		g.source = true
+		g.slots = []*slot{newSlot(name, c, series)}
+		s.sources = append(s.sources, g)
+		return g.slots[0]
+	}
+	for i, t := range cfg.Scrape {
+		c, about, err := newScrape(t, lim)
+		if err != nil {
+			return sentinel.Errorf(sentinel.Invalid, "scrape[%d].%w", i, err)
+		}
+		slot := add(ScrapeGroup+t.Name, t.Interval, t.Timeout, c, t.MaxSeries+ownSeries)
+		slot.labels, slot.about = about, []column{gauge("up", ""), gauge("scrape_duration_seconds", "seconds")}
+	}
+	if cfg.Textfile.Directory != "" {
+		add(textfileJob, s.cfg.Interval, s.cfg.Timeout, newTextfile(cfg.Textfile, lim), defaultSeries+maxTextfiles+ownSeries)
+	}
+	for _, e := range cfg.Exec {
+		add("exec/"+e.Name, e.Interval, e.Timeout, newCommand(e, lim), defaultSeries+ownSeries)
+	}
+	return nil
+}
+
+// ownSeries is room for what is said of a source itself.
+const ownSeries = 2
 
 // add makes a group without collectors and returns its place.
 func (s *Set) add(name string, interval time.Duration, lim sentinel.Limits) int {
@@ -156,7 +196,7 @@ func (s *Set) add(name string, interval time.Duration, lim sentinel.Limits) int 
 }
 
 // Collect runs one cycle of every group and returns their snapshots, the group of
-// the general interval first. A collector that fails has its own samples absent,
+// the general interval first and those of the sources last. A collector that fails has its own samples absent,
 // node_scrape_collector_success 0, and a line in the log when it starts to fail and
 // when it works again. The error is ctx's, once that has ended. The Values of the
 // Snapshots are the caller's until the next call.
@@ -169,7 +209,25 @@ func (s *Set) Collect(ctx context.Context) ([]Snapshot, error) {
 		}
 		all = append(all, snap)
 	}
-	return all, nil
+	rest, errs := make([]Snapshot, len(s.sources)), make([]error, len(s.sources))
+	var beside sync.WaitGroup
+	for i, g := range s.sources {
+		beside.Go(func() { rest[i], errs[i] = g.collect(ctx) })
+	}
+	beside.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return append(all, rest...), nil
+}
+
+// close ends what sources keep open between their cycles.
+func (s *Set) close() {
+	for _, g := range s.sources {
+		if c, is := g.slots[0].col.(interface{ close() }); is {
+			c.close()
+		}
+	}
 }
 
 // Skipped returns how many cycles Run has left out so far, of all groups together,

@@ -42,6 +42,8 @@ type Config struct {
 	// Services selects Windows' services by name. Where Include is empty there are
 	// none.
 	Services Filter `yaml:"services"`
+
+	Sources `yaml:",inline"`
 }
 
 // maxInterval keeps an agent from being silent for longer than anyone waits.
@@ -121,6 +123,9 @@ func (c Config) Validate() error {
 		return err
 	}
 	if err := known("intervals", c.Intervals); err != nil {
+		return err
+	}
+	if err := c.validateSources(c.Interval); err != nil {
 		return err
 	}
 	if top := c.Processes.Top; top < 0 || top > maxTop {

@@ -28,6 +28,9 @@ type slot struct {
 	idle    bool // it came back in this cycle, so that its page may be read
 	stale   bool // its page must be reset once it is idle
 	failing bool
+
+	about  []column // what is said of how it fared: whether it did well, and for how long it took
+	labels []string // of those
 }
 
 type outcome struct {
@@ -36,7 +39,10 @@ type outcome struct {
 }
 
 func newSlot(name string, c collector, maxSeries int) *slot {
-	s := &slot{name: name, col: c, done: make(chan outcome, 1)}
+	s := &slot{name: name, col: c, done: make(chan outcome, 1), labels: []string{"collector", name}, about: []column{
+		gauge("node_scrape_collector_success", ""),
+		gauge("node_scrape_collector_duration_seconds", "seconds"),
+	}}
 	s.page.init(maxSeries)
 	return s
 }

@@ -87,9 +87,9 @@ func byName(t *testing.T, snap Snapshot) map[string]float64 {
 	return out
 }
 
-// exposition prints every series as the text formats of Prometheus do, with kind
+// asText prints every series as the text formats of Prometheus do, with kind
 // and unit behind it.
-func exposition(t *testing.T, snap Snapshot) string {
+func asText(t *testing.T, snap Snapshot) string {
 	t.Helper()
 	var b strings.Builder
 	for i, s := range layoutOf(t, snap) {
@@ -111,8 +111,8 @@ func TestFixtureHosts(t *testing.T) {
 			cfg := DefaultConfig()
 			cfg.Collectors["tcpstat"] = true
 			s := newSet(t, cfg, fixture(filepath.Join("testdata", kernel)))
-			got := exposition(t, collect(t, s))
-			if again := exposition(t, collect(t, s)); again != got {
+			got := asText(t, collect(t, s))
+			if again := asText(t, collect(t, s)); again != got {
 				t.Errorf("the second cycle says something else:\n%s", again)
 			}
 			golden := filepath.Join("testdata", kernel+".txt")

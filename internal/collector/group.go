@@ -17,6 +17,7 @@ import (
 // know each other's series: no two may say the same one.
 type group struct {
 	name     string // in the log
+	source   bool   // it is one of Sources
 	interval time.Duration
 	timeout  time.Duration // of one collector
 	log      *slog.Logger
@@ -45,6 +46,7 @@ func (g *group) collect(ctx context.Context) (Snapshot, error) {
 	g.self.begin()
 	if g.rows == nil {
 		g.defineSelf()
+		g.reg.join(&g.link, &g.self, len(g.slots), now) // first, so that no collector takes its series
 	}
 	for _, row := range g.rows {
 		g.self.touch(row)
@@ -60,6 +62,7 @@ func (g *group) collect(ctx context.Context) (Snapshot, error) {
 		}
 		if slot.idle {
 			g.reg.join(&slot.link, &slot.page, i, now)
+			g.warn(ctx, slot.page.full, slot.page.max)
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -69,12 +72,17 @@ func (g *group) collect(ctx context.Context) (Snapshot, error) {
 		g.self.set(g.rows[len(g.slots)][0], float64(g.skipped()))
 	}
 	g.reg.join(&g.link, &g.self, len(g.slots), now)
-	if g.reg.full && !g.warned {
+	g.warn(ctx, g.reg.full, g.reg.lim.MaxSeries)
+	return g.snapshot(now), nil
+}
+
+// warn says once that series are left out.
+func (g *group) warn(ctx context.Context, full bool, limit int) {
+	if full && !g.warned {
 		g.warned = true
 		g.log.LogAttrs(ctx, slog.LevelWarn, "there are more series than one layout may hold; the rest is left out",
-			slog.String("group", g.name), slog.Int("limit", g.reg.lim.MaxSeries))
+			slog.String("group", g.name), slog.Int("limit", limit))
 	}
-	return g.snapshot(now), nil
 }
 
 // snapshot puts the pages of this cycle into one.
@@ -95,6 +103,8 @@ func (g *group) snapshot(now time.Time) Snapshot {
 		}
 	}
 	return Snapshot{
+		Group:  g.name,
+		Source: g.source,
 		Cycle:  sentinel.Cycle{Layout: g.reg.hash, Time: now.Truncate(time.Millisecond).UTC(), Values: g.reg.values},
 		Layout: g.reg.encoded,
 	}
@@ -102,12 +112,8 @@ func (g *group) snapshot(now time.Time) Snapshot {
 
 // defineSelf names the series that speak of the collectors themselves.
 func (g *group) defineSelf() {
-	cols := []column{
-		gauge("node_scrape_collector_success", ""),
-		gauge("node_scrape_collector_duration_seconds", "seconds"),
-	}
 	for _, slot := range g.slots {
-		g.rows = append(g.rows, g.self.define(slot.name, cols, "collector", slot.name))
+		g.rows = append(g.rows, g.self.define(slot.name, slot.about, slot.labels...))
 	}
 	if g.skipped != nil {
 		g.rows = append(g.rows, g.self.define("", []column{counter("sentinel_collector_skipped_cycles_total", "")}))

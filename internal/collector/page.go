@@ -62,6 +62,9 @@ func (p *page) begin() {
 	}
 }
 
+// discard makes the values that were set in this cycle absent again.
+func (p *page) discard() { p.run++ }
+
 // row returns the series of key, and whether it is known. A known key without
 // series is one that was defined as unwanted.
 func (p *page) row(key []byte) ([]id, bool) {

@@ -18,6 +18,7 @@ type registry struct {
 	lim     sentinel.Limits
 	known   map[string]*entry
 	order   []*entry // in the layout's order
+	size    int      // of the texts of what is known, in bytes
 	changed bool
 	full    bool // a series was refused for lack of room
 
@@ -66,17 +67,30 @@ func (r *registry) entry(s sentinel.Series, page int, now time.Time) *entry {
 	}
 	// One series alone is checked here, so that a strange name read from the host
 	// costs that series and not the layout.
-	if len(r.known) >= r.lim.MaxSeries {
+	size := sizeOf(s)
+	if len(r.known) >= r.lim.MaxSeries || r.size+size > r.lim.MaxLayoutBytes {
 		r.full = true
 		return nil
 	}
 	if r.lim.CheckLayout(sentinel.Layout{s}) != nil {
 		return nil
 	}
+	r.size += size
 	e := &entry{Series: s, key: key, page: page, seen: now}
 	r.known[key] = e
 	r.changed = true
 	return e
+}
+
+// sizeOf bounds what a series takes in an encoded layout, and in what whoever decodes
+// that allows for.
+func sizeOf(s sentinel.Series) int {
+	const number = 4 // bytes of a text's length, or its number
+	n := len(s.Name) + len(s.Unit) + 4*number
+	for _, l := range s.Labels {
+		n += len(l.Name) + len(l.Value) + 2*number
+	}
+	return n
 }
 
 // expire drops the series whose thing has been gone for keepVanished and reports
@@ -88,6 +102,7 @@ func (r *registry) expire(now time.Time) (pages []int) {
 			continue
 		}
 		delete(r.known, e.key)
+		r.size -= sizeOf(e.Series)
 		r.changed = true
 		if !slices.Contains(pages, e.page) {
 			pages = append(pages, e.page)

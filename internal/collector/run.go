@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -14,12 +15,48 @@ import (
 // one interval and no more. It returns nil when ctx ends, and the sink's error as
 // soon as there is one. The first cycle of each group is collected at once.
 //
-// One timer serves all groups: those that are due together are collected after one
-// wake-up.
+// One timer serves all groups of collectors: those that are due together are
+// collected after one wake-up. Each source has a timer and a goroutine of its own.
 func (s *Set) Run(ctx context.Context, sink Sink) error {
+	if len(s.sources) == 0 {
+		return s.run(ctx, s.groups, sink)
+	}
+	defer s.close()
+	sink = &oneByOne{sink: sink}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ends := make(chan error)
+	go func() { ends <- s.run(ctx, s.groups, sink) }()
+	for i := range s.sources {
+		go func() { ends <- s.run(ctx, s.sources[i:i+1], sink) }()
+	}
+	var first error
+	for range 1 + len(s.sources) {
+		if err := <-ends; err != nil && first == nil {
+			first = err
+			stop()
+		}
+	}
+	return first
+}
+
+// oneByOne lets one of several groups at a time into a Sink.
+type oneByOne struct {
+	mu   sync.Mutex
+	sink Sink
+}
+
+func (o *oneByOne) Append(ctx context.Context, s Snapshot) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sink.Append(ctx, s)
+}
+
+// run is Run for some of the groups, one after the other.
+func (s *Set) run(ctx context.Context, groups []*group, sink Sink) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for _, g := range s.groups {
+	for _, g := range groups {
 		g.turn = turn{interval: g.interval, phase: s.phase}
 	}
 	for {
@@ -28,7 +65,7 @@ func (s *Set) Run(ctx context.Context, sink Sink) error {
 			return nil
 		case <-timer.C:
 		}
-		for _, g := range s.groups {
+		for _, g := range groups {
 			if !s.due(ctx, g) {
 				continue
 			}
@@ -36,7 +73,7 @@ func (s *Set) Run(ctx context.Context, sink Sink) error {
 				return err
 			}
 		}
-		timer.Reset(s.arm())
+		timer.Reset(s.arm(groups))
 	}
 }
 
@@ -64,13 +101,13 @@ func (s *Set) once(ctx context.Context, g *group, sink Sink) error {
 }
 
 // arm returns how long it is until a group is due, and notes which ones are then.
-func (s *Set) arm() time.Duration {
+func (s *Set) arm(groups []*group) time.Duration {
 	now := s.now()
-	least := s.groups[0].turn.wait(now)
-	for _, g := range s.groups[1:] {
+	least := groups[0].turn.wait(now)
+	for _, g := range groups[1:] {
 		least = min(least, g.turn.wait(now))
 	}
-	for _, g := range s.groups {
+	for _, g := range groups {
 		g.turn.armed = g.turn.wait(now) == least
 	}
 	return least

@@ -48,12 +48,7 @@ func (c *self) set(p *page, name string, v float64, labels []string) {
 		if strings.HasSuffix(name, "_total") {
 			col = counter(name, "")
 		}
-		switch base := strings.TrimSuffix(name, "_total"); {
-		case strings.HasSuffix(base, "_bytes"):
-			col.unit = "bytes"
-		case strings.HasSuffix(base, "_seconds"):
-			col.unit = "seconds"
-		}
+		col.unit = unitOf(name)
 		row = p.define(string(c.key), []column{col}, append([]string(nil), labels...)...)
 	}
 	p.set(row[0], v)

@@ -128,6 +128,9 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 }
 
 func (l *loader) decodeLeaf(n *yaml.Node, v reflect.Value, path string) error {
+	if isList(v) {
+		return l.decodeList(n, v, path)
+	}
 	fresh := reflect.New(v.Type())
 	if err := n.Decode(fresh.Interface()); err != nil {
 		return l.errorf(n, path, "%s", wanted(v, n.Value, err))
@@ -139,14 +142,27 @@ func (l *loader) decodeLeaf(n *yaml.Node, v reflect.Value, path string) error {
 	return nil
 }
 
-func (l *loader) applyEnv(v reflect.Value, name, path string) error {
-	t := v.Type()
-	for i := range t.NumField() {
-		key := keyOf(t.Field(i))
-		if key == "" {
-			continue
+// decodeList puts a list of structs into v. An empty one is nil.
+func (l *loader) decodeList(n *yaml.Node, v reflect.Value, path string) error {
+	if n.Kind != yaml.SequenceNode && n.Tag != "!!null" {
+		return l.errorf(n, path, "%s", wanted(v, n.Value, nil))
+	}
+	list := reflect.Zero(v.Type())
+	for i, item := range n.Content {
+		one := reflect.New(v.Type().Elem()).Elem()
+		if err := l.decode(item, one, fmt.Sprintf("%s[%d]", path, i)); err != nil {
+			return err
 		}
-		f, env, at := v.Field(i), name+"_"+strings.ToUpper(key), join(path, key)
+		list = reflect.Append(list, one)
+	}
+	v.Set(list)
+	return nil
+}
+
+func (l *loader) applyEnv(v reflect.Value, name, path string) error {
+	for _, field := range fieldsOf(v.Type()) {
+		key := keyOf(field)
+		f, env, at := v.FieldByIndex(field.Index), name+"_"+strings.ToUpper(key), join(path, key)
 		if f.Kind() == reflect.Struct && !isScalarStruct(f) {
 			if err := l.applyEnv(f, env, at); err != nil {
 				return err
@@ -174,9 +190,9 @@ func (l *loader) applyEnv(v reflect.Value, name, path string) error {
 }
 
 func (l *loader) validate(v reflect.Value, path string) error {
-	for i := range v.NumField() {
-		if key := keyOf(v.Type().Field(i)); key != "" && v.Field(i).Kind() == reflect.Struct && !isScalarStruct(v.Field(i)) {
-			if err := l.validate(v.Field(i), join(path, key)); err != nil {
+	for _, field := range fieldsOf(v.Type()) {
+		if f := v.FieldByIndex(field.Index); f.Kind() == reflect.Struct && !isScalarStruct(f) {
+			if err := l.validate(f, join(path, keyOf(field))); err != nil {
 				return err
 			}
 		}

@@ -9,12 +9,8 @@ func Diff[T any](a, b T) []string {
 }
 
 func diff(a, b reflect.Value, path string) (keys []string) {
-	for i := range a.NumField() {
-		key := keyOf(a.Type().Field(i))
-		if key == "" {
-			continue
-		}
-		x, y, at := a.Field(i), b.Field(i), join(path, key)
+	for _, f := range fieldsOf(a.Type()) {
+		x, y, at := a.FieldByIndex(f.Index), b.FieldByIndex(f.Index), join(path, keyOf(f))
 		switch {
 		case x.Kind() == reflect.Struct && !isScalarStruct(x):
 			keys = append(keys, diff(x, y, at)...)

@@ -16,7 +16,7 @@ import (
 
 // Dump writes the configuration, a struct, as YAML: Load of that gives the same
 // configuration. It writes what configurations have, texts, numbers, switches,
-// durations, and lists and maps of those; anything else is an error. YAML's own
+// durations, and lists, maps and structs of those; anything else is an error. YAML's own
 // encoder would be a hundredth of the agent's binary.
 func Dump(w io.Writer, cfg any) error {
 	var b bytes.Buffer
@@ -30,12 +30,9 @@ func Dump(w io.Writer, cfg any) error {
 }
 
 func dump(b *bytes.Buffer, v reflect.Value, path, indent string) error {
-	for i := range v.NumField() {
-		key := keyOf(v.Type().Field(i))
-		if key == "" {
-			continue
-		}
-		f, at := v.Field(i), join(path, key)
+	for _, field := range fieldsOf(v.Type()) {
+		key := keyOf(field)
+		f, at := v.FieldByIndex(field.Index), join(path, key)
 		if f.Kind() == reflect.Struct && !isScalarStruct(f) {
 			fmt.Fprintf(b, "%s%s:\n", indent, key)
 			if err := dump(b, f, at, indent+"  "); err != nil {
@@ -76,6 +73,16 @@ func inline(v reflect.Value) (string, error) {
 			}
 		}
 		return "[" + strings.Join(parts, ", ") + "]", nil
+	case reflect.Struct:
+		var parts []string
+		for _, field := range fieldsOf(v.Type()) {
+			text, err := inline(v.FieldByIndex(field.Index))
+			if err != nil {
+				return "", err
+			}
+			parts = append(parts, keyOf(field)+": "+text)
+		}
+		return "{" + strings.Join(parts, ", ") + "}", nil
 	case reflect.Map:
 		var parts []string
 		for _, k := range v.MapKeys() {

@@ -18,10 +18,16 @@ func keyOf(f reflect.StructField) string {
 	return key
 }
 
+// fieldsOf returns the fields of a struct that have keys. Those of an embedded struct
+// are its own.
+func fieldsOf(t reflect.Type) []reflect.StructField {
+	return slices.DeleteFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return keyOf(f) == "" })
+}
+
 func fieldByKey(v reflect.Value, key string) (reflect.Value, bool) {
-	for i := range v.NumField() {
-		if k := keyOf(v.Type().Field(i)); k == key && k != "" {
-			return v.Field(i), true
+	for _, f := range fieldsOf(v.Type()) {
+		if keyOf(f) == key {
+			return v.FieldByIndex(f.Index), true
 		}
 	}
 	return reflect.Value{}, false
@@ -29,10 +35,8 @@ func fieldByKey(v reflect.Value, key string) (reflect.Value, bool) {
 
 func keysOf(t reflect.Type) []string {
 	var keys []string
-	for i := range t.NumField() {
-		if k := keyOf(t.Field(i)); k != "" {
-			keys = append(keys, k)
-		}
+	for _, f := range fieldsOf(t) {
+		keys = append(keys, keyOf(f))
 	}
 	return keys
 }
@@ -57,6 +61,11 @@ func sectioned(t reflect.Type) bool {
 func isScalarStruct(v reflect.Value) bool {
 	_, ok := reflect.New(v.Type()).Interface().(encoding.TextUnmarshaler)
 	return ok
+}
+
+// isList reports whether a value is a list of structs, which have keys of their own.
+func isList(v reflect.Value) bool {
+	return v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct && !isScalarStruct(reflect.Zero(v.Type().Elem()))
 }
 
 func join(path, key string) string {
@@ -122,6 +131,8 @@ func wanted(v reflect.Value, got string, err error) string {
 		want = "a whole number"
 	case v.CanFloat():
 		want = "a number"
+	case isList(v):
+		want = fmt.Sprintf("a list, whose items begin with \"- %s:\"", firstKey(v.Type().Elem()))
 	case v.Kind() == reflect.Slice:
 		want = "a list such as [a, b]"
 	case v.Kind() == reflect.Map:

@@ -73,18 +73,17 @@ type key struct {
 // keysOf lists the keys of a configuration struct, those of its sections included.
 func keysOf(t reflect.Type, path string) []key {
 	var keys []key
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range reflect.VisibleFields(t) { // an embedded struct's keys are its own
 		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		if name == "" || name == "-" {
 			continue
 		}
 		if f.Type.Kind() != reflect.Struct {
-			keys = append(keys, key{path + name, []int{i}, t.String()})
+			keys = append(keys, key{path + name, f.Index, t.String()})
 			continue
 		}
 		for _, k := range keysOf(f.Type, path+name+".") {
-			k.index = append([]int{i}, k.index...)
+			k.index = append(slices.Clone(f.Index), k.index...)
 			keys = append(keys, k)
 		}
 	}

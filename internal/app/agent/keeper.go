@@ -50,7 +50,7 @@ type keeper struct {
 	service func() (time.Time, bool) // the service's clock, where it is known
 
 	latest latest
-	beat   atomic.Int64 // by elapsed: when the last cycle was handed over
+	beat   atomic.Int64 // by elapsed: when the collectors' last cycle was handed over
 
 	failing   atomic.Pointer[error]
 	held      []heldCycle
@@ -76,8 +76,10 @@ type heldCycle struct {
 // take the cycle: collecting goes on.
 func (k *keeper) Append(_ context.Context, s collector.Snapshot) error {
 	now, at := k.now(), k.elapsed()
-	defer func() { k.beat.Store(int64(k.elapsed())) }()
-	k.latest.keep(s, at)
+	if !s.Source { // others than the collectors do not speak for them
+		defer func() { k.beat.Store(int64(k.elapsed())) }()
+	}
+	k.latest.keep(s)
 	ahead := time.Duration(0)
 	service, known := k.service()
 	if known = known && service.After(oldestBelievable()); known {

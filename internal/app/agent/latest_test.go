@@ -11,9 +11,9 @@ import (
 	"github.com/sentinelgo/sentinel/internal/wire"
 )
 
-func snapshot(layout sentinel.Layout, values ...float64) collector.Snapshot {
+func snapshot(group string, layout sentinel.Layout, values ...float64) collector.Snapshot {
 	definition := wire.EncodeLayout(layout)
-	return collector.Snapshot{Layout: definition, Cycle: sentinel.Cycle{Layout: wire.HashLayout(definition), Time: time.Unix(1, 0), Values: values}}
+	return collector.Snapshot{Group: group, Layout: definition, Cycle: sentinel.Cycle{Layout: wire.HashLayout(definition), Time: time.Unix(1, 0), Values: values}}
 }
 
 func (l *latest) text() string {
@@ -29,7 +29,7 @@ func TestHostMetricsFormat(t *testing.T) {
 	if got := l.text(); got != "" {
 		t.Errorf("before the first cycle there is %q", got)
 	}
-	l.keep(snapshot(sentinel.Layout{
+	l.keep(snapshot("10s", sentinel.Layout{
 		sentinel.NewSeries("a", sentinel.Gauge, ""),
 		sentinel.NewSeries("a_b", sentinel.Counter, "bytes"),
 		sentinel.NewSeries("a", sentinel.Gauge, "", "x", `C:\ "1"`, "y", "n\nl"),
@@ -37,7 +37,7 @@ func TestHostMetricsFormat(t *testing.T) {
 		sentinel.NewSeries("nan", sentinel.Gauge, ""),
 		sentinel.NewSeries("up", sentinel.Gauge, ""),
 		sentinel.NewSeries("down", sentinel.Gauge, ""),
-	}, 1, 1234567890123, 0.1, sentinel.Absent(), math.NaN(), math.Inf(1), math.Inf(-1)), 0)
+	}, 1, 1234567890123, 0.1, sentinel.Absent(), math.NaN(), math.Inf(1), math.Inf(-1)))
 	want := `# TYPE a gauge
 a 1
 a{x="C:\\ \"1\"",y="n\nl"} 0.1
@@ -56,23 +56,24 @@ func TestHostMetricsOfSeveralGroups(t *testing.T) {
 	fast := sentinel.Layout{sentinel.NewSeries("fast", sentinel.Gauge, "", "n", "1")}
 	slow := sentinel.Layout{sentinel.NewSeries("slow", sentinel.Gauge, "")}
 	values := []float64{3}
-	l.keep(snapshot(slow, values...), 1)
-	l.keep(snapshot(fast, 1), 2)
-	l.keep(snapshot(fast, 2), 3)
+	l.keep(snapshot("1m", slow, values...))
+	l.keep(snapshot("10s", fast, 1))
+	l.keep(snapshot("10s", fast, 2))
 	values[0] = 99 // the collectors write their next cycle
 	if got, want := l.text(), "# TYPE fast gauge\nfast{n=\"1\"} 2\n# TYPE slow gauge\nslow 3\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	more := append(sentinel.Layout{}, fast...)
 	more = append(more, sentinel.NewSeries("fast", sentinel.Gauge, "", "n", "2"))
-	l.keep(snapshot(more, sentinel.Absent(), 5), 4)
+	l.keep(snapshot("10s", more, sentinel.Absent(), 5))
 	if got, want := l.text(), "# TYPE fast gauge\nfast{n=\"2\"} 5\n# TYPE slow gauge\nslow 3\n"; got != want {
 		t.Errorf("after a series came:\n%s\nwant\n%s", got, want)
 	}
-	for i := range 3 * maxLatest { // layouts that share nothing
-		l.keep(snapshot(sentinel.Layout{sentinel.NewSeries("x", sentinel.Gauge, "", "n", time.Duration(i).String())}, 1), time.Duration(5+i))
+	l.keep(snapshot(collector.ScrapeGroup+"x", fast, 7)) // has a place of its own
+	for i := range 100 {                                 // a command that says something else each time
+		l.keep(snapshot("exec/x", sentinel.Layout{sentinel.NewSeries("x", sentinel.Gauge, "", "n", time.Duration(i).String())}, 1))
 	}
-	if len(l.cycles) != maxLatest || strings.Contains(l.text(), "slow") {
-		t.Errorf("%d layouts are kept, want the newest %d", len(l.cycles), maxLatest)
+	if got := l.text(); len(l.cycles) != 4 || strings.Contains(got, " 7") || strings.Count(got, "x{") != 1 || !strings.Contains(got, "slow 3\n") {
+		t.Errorf("%d layouts are kept:\n%s", len(l.cycles), got)
 	}
 }

@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sentinelgo/sentinel/internal/collector"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/service"
+	"github.com/sentinelgo/sentinel/internal/wire"
 )
 
 // manager listens as systemd does and returns what it is told, message by message.
@@ -93,5 +96,13 @@ func TestTheWatchdogIsTiedToTheCollectors(t *testing.T) {
 	h.collect(3)
 	if beat := time.Duration(h.beat.Load()); beat != 20*time.Second {
 		t.Errorf("the last cycle was at %s, want 20s", beat)
+	}
+	definition := wire.EncodeLayout(sentinel.Layout{sentinel.NewSeries("x", sentinel.Gauge, "")})
+	other := collector.Snapshot{Source: true, Layout: definition, Cycle: sentinel.Cycle{Layout: wire.HashLayout(definition), Time: h.now(), Values: []float64{1}}}
+	if err := h.Append(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	if beat := time.Duration(h.beat.Load()); beat != 20*time.Second {
+		t.Errorf("what a source says counts as a cycle of the collectors, at %s", beat)
 	}
 }

@@ -107,13 +107,16 @@ func (l *life) change(next Config, t tools) ([]string, error) {
 	}
 	is := l.up.Load().Status()
 	l.mu.Lock()
-	files := t.files != l.files || t.key != is.Key && is.Key != ""
-	l.cfg, l.files = next, t.files
+	files, sources := t.files != l.files || t.key != is.Key && is.Key != "", t.sources != l.sources
+	l.cfg, l.files, l.sources = next, t.files, t.sources
 	l.mu.Unlock()
 	changed := func(section string) bool {
 		return slices.ContainsFunc(applied, func(key string) bool { return strings.HasPrefix(key, section) })
 	}
-	if changed("agent.collect.") {
+	if sources || changed("agent.collect.") {
+		if sources {
+			applied = append(applied, "files that agent.collect names")
+		}
 		l.keep.latest.forget()
 		l.collecting.replace(l.collect(t.set))
 		l.mu.Lock()

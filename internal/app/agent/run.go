@@ -77,6 +77,7 @@ type life struct {
 	set     *collector.Set
 	skips   uint64 // by the sets before it
 	files   [sha256.Size]byte
+	sources [sha256.Size]byte
 	restart []string // keys that wait for one
 	trouble error    // why what runs is not what the file says
 	last    time.Time
@@ -86,11 +87,12 @@ type life struct {
 // tools are the parts that a configuration is made into. What cannot be used of it
 // is known before anything changes.
 type tools struct {
-	store sign.Store
-	agent sentinel.AgentID // empty: it is to enrol
-	key   string
-	set   *collector.Set
-	files [sha256.Size]byte // of what the uplink reads, without the credential: it writes that itself
+	store   sign.Store
+	agent   sentinel.AgentID // empty: it is to enrol
+	key     string
+	set     *collector.Set
+	files   [sha256.Size]byte // of what the uplink reads, without the credential: it writes that itself
+	sources [sha256.Size]byte // of what the collectors read once
 }
 
 func prepare(c Section, self collector.Self, logger *slog.Logger) (t tools, err error) {
@@ -106,15 +108,23 @@ func prepare(c Section, self collector.Self, logger *slog.Logger) (t tools, err 
 		return t, err
 	}
 	if t.set, err = collector.New(c.Collect, logger.With("part", "collector"), collector.WithSelf(self)); err != nil {
-		return t, fmt.Errorf("agent: %w", err)
+		return t, fmt.Errorf("agent.collect: %w", err)
 	}
-	sum := sha256.New()
-	for _, path := range []string{c.Server.CAFile, c.Server.CertFile, c.Server.KeyFile, c.Server.EnrolmentTokenFile} {
-		raw, _ := os.ReadFile(path) // it was read a moment ago, or is not named
-		fmt.Fprintf(sum, "%d %s", len(raw), raw)
-	}
-	sum.Sum(t.files[:0])
+	t.files = digest(c.Server.CAFile, c.Server.CertFile, c.Server.KeyFile, c.Server.EnrolmentTokenFile)
+	t.sources = digest(c.Collect.Files()...)
 	return t, nil
+}
+
+// digest returns a sum of what files hold. They were read a moment ago, or are not
+// named.
+func digest(files ...string) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, path := range files {
+		raw, _ := os.ReadFile(path)
+		fmt.Fprintf(h, "%d %s", len(raw), raw)
+	}
+	h.Sum(sum[:0])
+	return sum
 }
 
 // Run is like the function Run, for an agent whose configuration may be reloaded.
@@ -153,7 +163,8 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 	start := time.Now()
 	l = &life{
 		o: o, version: version, logger: logger, log: log, reg: telemetry.NewRegistry(), started: start,
-		collecting: newPart(), sending: newPart(), base: base, remote: told, cfg: cfg, set: t.set, files: t.files, trouble: o.Trouble, good: start,
+		collecting: newPart(), sending: newPart(), base: base, remote: told, cfg: cfg,
+		set: t.set, files: t.files, sources: t.sources, trouble: o.Trouble, good: start,
 	}
 	l.keep = &keeper{
 		log: log, logger: logger, acknowledged: c.Acknowledged, service: func() (time.Time, bool) { return l.up.Load().ServiceTime() },
@@ -190,6 +201,7 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 		group.Go(func() error { return telemetry.Serve(ctx, socket, control.Handler(l)) })
 	}
 	group.Go(func() error { return l.obey(ctx) })
+	group.Go(func() error { return trim(ctx) })
 	l.tell(service.Ready)
 	logger.Info("agent started", "agent", t.agent, "version", version, "state", c.StateDir)
 	return group.Wait()

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"os"
 	"sort"
+	"strings"
 	"time"
 
+	"github.com/sentinelgo/sentinel/internal/collector"
 	"github.com/sentinelgo/sentinel/internal/control"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
@@ -116,19 +118,22 @@ func (l *life) marks() []control.Mark {
 func (l *life) collectors() []control.Collector {
 	byName := map[string]control.Collector{}
 	for _, v := range l.keep.latest.values() {
-		if len(v.Labels) != 1 || v.Labels[0].Name != "collector" {
-			continue
-		}
-		name := v.Labels[0].Value
-		c := byName[name]
-		c.Name, c.At = name, v.time
+		var name string
 		switch v.Name {
-		case "node_scrape_collector_success":
-			c.Success = v.v == 1
-		case "node_scrape_collector_duration_seconds":
-			c.Seconds = v.v
+		case "node_scrape_collector_success", "node_scrape_collector_duration_seconds":
+			name = v.label("collector")
+		case "up", "scrape_duration_seconds":
+			// A target's own, with more labels, stand before ours in its layout.
+			name = collector.ScrapeGroup + v.label("job")
 		default:
 			continue
+		}
+		c := byName[name]
+		c.Name, c.At = name, v.time
+		if strings.HasSuffix(v.Name, "_seconds") {
+			c.Seconds = v.v
+		} else {
+			c.Success = v.v == 1
 		}
 		byName[name] = c
 	}
