@@ -1,0 +1,7 @@
+// All that lazy.tsx offers.
+export { Account } from "./account";
+export { AddHosts } from "./addhosts";
+export { Admin } from "./admin";
+export { HostBooks } from "./books";
+export { HostManage } from "./manage";
+export { SetUp } from "./setup";
