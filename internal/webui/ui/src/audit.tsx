@@ -18,11 +18,9 @@ export function Audit() {
   const wish = filters.map(([key]) => query.get(key) ?? "");
   const since = query.get("from") ?? "";
   return (
-    <section class="card" aria-labelledby="audit">
+    <section class="card" aria-label="Audit log">
       <div class="top inner">
-        <h2 id="audit">
-          Audit log <span class="note">newest first, live</span>
-        </h2>
+        <p class="note">Every change, newest first; new ones come by themselves.</p>
         <form class="filters" role="search" onSubmit={(e) => e.preventDefault()}>
           {filters.map(([key, label, example]) => (
             <Filter key={key} name={key} label={label} example={example} />

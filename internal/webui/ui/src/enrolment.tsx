@@ -21,11 +21,9 @@ export function Enrolment() {
       {failure && <FailureNotice failure={failure} since={since} />}
       {!list && !failure && <Skeleton name="enrolment tokens" />}
       {list && (
-        <section class="card" aria-labelledby="enrolment">
+        <section class="card" aria-label="Enrolment tokens">
           <div class="top inner">
-            <h2 id="enrolment">
-              Enrolment tokens <span class="note">each buys hosts their identity</span>
-            </h2>
+            <p class="note">Tokens that buy hosts their identity.</p>
             <button type="button" class="plain" onClick={add}>
               Add hosts
             </button>

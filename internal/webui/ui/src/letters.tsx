@@ -23,11 +23,9 @@ export function Letters() {
       {failure && <FailureNotice failure={failure} since={since} />}
       {!list && !failure && <Skeleton name="dead letters" />}
       {list && (
-        <section class="card" aria-labelledby="letters">
+        <section class="card" aria-label="Dead letters">
           <div class="top inner">
-            <h2 id="letters">
-              Dead letters <span class="note">{list.length >= 1000 ? "the newest 1,000" : plural(list.length, "batch", "batches")}</span>
-            </h2>
+            <p class="note">Batches that could not be used{list.length > 0 && `: ${list.length >= 1000 ? "the newest 1,000" : number(list.length)}`}.</p>
             {(list.length > 0 || filtered) && (
               <div class="filters">
                 <select aria-label="Reason" value={reason} onChange={(e) => setQuery("reason", e.currentTarget.value)}>

@@ -19,11 +19,9 @@ export function Tokens() {
       {failure && <FailureNotice failure={failure} since={since} />}
       {!list && !failure && <Skeleton name="API tokens" />}
       {list && (
-        <section class="card" aria-labelledby="tokens">
+        <section class="card" aria-label="API tokens">
           <div class="top inner">
-            <h2 id="tokens">
-              API tokens <span class="note">for programs</span>
-            </h2>
+            <p class="note">For programs: sentinelctl, scripts, dashboards.</p>
             <button type="button" class="plain" onClick={() => setMaking(true)}>
               New token
             </button>

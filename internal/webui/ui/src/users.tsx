@@ -24,11 +24,9 @@ export function Users() {
       {failure && <FailureNotice failure={failure} since={since} />}
       {!list && !failure && <Skeleton name="users" />}
       {list && (
-        <section class="card" aria-labelledby="users">
+        <section class="card" aria-label="Users">
           <div class="top inner">
-            <h2 id="users">
-              Users <span class="note">people, with passwords</span>
-            </h2>
+            <p class="note">People, who sign in with a password.</p>
             <button type="button" class="plain" onClick={() => setAsking({ what: "new" })}>
               New user
             </button>
