@@ -110,7 +110,7 @@ function Checklist({ token, before }: { token: IssuedEnrolmentToken; before: Set
   const enrolled = Math.max(p.uses, p.hosts.length);
   const one = p.hosts.length === 1 ? p.hosts[0]! : null;
   const steps: [done: boolean, busy: boolean, text: preact.ComponentChildren][] = [
-    [true, false, `The token is made: for ${plural(token.max_uses, "host", "hosts")}, over ${until(Date.parse(token.expires_at), now())}.`],
+    [true, false, `The token is made: for ${plural(token.max_uses, "host", "hosts")}, it ends ${until(Date.parse(token.expires_at), now())}.`],
     [enrolled > 0, true, enrolled ? (one ? `${one.hostname || one.id} has enrolled.` : `${enrolled} of ${plural(token.max_uses, "host has", "hosts have")} enrolled.`) : "Waiting for a host to enrol …"],
     [sampled.size > 0, enrolled > 0, sampled.size ? `The first samples are here${p.hosts.length > 1 ? `, of ${plural(sampled.size, "host", "hosts")}` : ""}.` : "First samples"],
   ];

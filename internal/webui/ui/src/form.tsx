@@ -141,8 +141,9 @@ export function Copy({ label, text, secret = false }: { label: string; text: str
       <code ref={box} class={secret ? "secret" : ""} tabIndex={0} aria-label={label} role="textbox" aria-readonly="true">
         {text}
       </code>
-      <button type="button" class="plain" onClick={copy} aria-label={`Copy: ${label}`}>
+      <button type="button" class="plain" onClick={copy}>
         <span aria-live="polite">{done || "Copy"}</span>
+        <span class="sr"> {label}</span>
       </button>
     </div>
   );

@@ -133,7 +133,7 @@ export function Letters() {
 function Fate({ letter: l }: { letter: DeadLetter }) {
   if (!l.replayed_at) return <StateWord kind="calm">waits</StateWord>;
   if (l.tried_at && l.tried_at >= l.replayed_at) return <StateWord kind="bad">replay failed</StateWord>;
-  return <StateWord kind="warn">replaying</StateWord>;
+  return <StateWord kind="warn">replayed</StateWord>; // it goes once its records are stored
 }
 
 function Letter({ id, onClose, onChange }: { id: number; onClose: () => void; onChange: () => void }) {
@@ -182,7 +182,7 @@ function Content({ letter: l }: { letter: LetterContent }) {
     ["State", <Fate letter={l} />],
     ["Agent", l.orphan ? `${l.agent || "unknown"}, which nothing proves` : l.agent],
     ["Records", `${number(l.count)}, from number ${number(l.seq)} of epoch ${l.epoch}`],
-    ["Holds", [l.codec, l.cycles && plural(l.cycles, "cycle", "cycles"), l.series && `of ${plural(l.series, "series", "series")}`, l.losses && plural(l.losses, "declared loss", "declared losses"), value(l.bytes, "bytes")].filter(Boolean).join(", ")],
+    ["Holds", [l.codec?.replace(/^CODEC_(.*)_V(\d+)$/, (_, what: string, v: string) => `${what.toLowerCase()}, version ${v}`), l.cycles && plural(l.cycles, "cycle", "cycles"), l.series && `of ${plural(l.series, "series", "series")}`, l.losses && plural(l.losses, "declared loss", "declared losses"), value(l.bytes, "bytes")].filter(Boolean).join(", ")],
     ["Of the time", l.from && l.to ? <><When time={l.from} /> to <When time={l.to} /></> : "–"],
     ["Signed with", l.key_id ? <code>{l.key_id}</code> : "–"],
     ["Received", <When time={l.received_at} />],

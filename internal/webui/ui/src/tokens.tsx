@@ -10,7 +10,7 @@ import { may, recall, type Role, roles } from "./who";
 
 export function Tokens() {
   useSeconds();
-  const { data: list, failure, since, again } = useLoad(tokens, 10_000);
+  const { data: list, failure, since, again } = useLoad(tokens, 5000);
   const [making, setMaking] = useState(false);
   const [revoking, setRevoking] = useState<Token | null>(null);
   const over = (t: Token) => !!t.expires_at && Date.parse(t.expires_at) <= now();

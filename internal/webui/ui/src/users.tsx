@@ -11,7 +11,7 @@ import { duties, type Role, roles, who } from "./who";
 type Asking = { what: "new" } | { what: "edit" | "password" | "delete"; user: User };
 
 export function Users() {
-  const { data: list, failure, since, again } = useLoad(users, 10_000);
+  const { data: list, failure, since, again } = useLoad(users, 5000);
   const [asking, setAsking] = useState<Asking | null>(null);
   const close = () => setAsking(null);
   const changed = () => {
