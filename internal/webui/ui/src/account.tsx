@@ -39,8 +39,10 @@ export function Account() {
         <ul class="duties">
           {roles.map((r) => (
             <li key={r} class={may(r) ? "" : "not"}>
-              <b>{r}</b> {duties[r]}
-              {r === w.role && <span class="tag">you</span>}
+              <b>{r}</b>
+              <span>
+                {duties[r]} {r === w.role && <span class="tag">you</span>}
+              </span>
             </li>
           ))}
         </ul>

@@ -2,8 +2,9 @@
 import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Notice, Skeleton } from "./parts";
+import { who } from "./who";
 
-type More = typeof import("./more");
+type More = Omit<typeof import("./more"), "who">;
 
 let loaded: More | null = null;
 
@@ -16,8 +17,11 @@ function lazy<K extends keyof More>(name: K) {
       let gone = false;
       import("./more").then(
         (m) => {
-          loaded = m;
-          if (!gone) setState("there");
+          // Where the server has been updated meanwhile, this is another build, with
+          // another copy of all that both use.
+          const same = m.who === who;
+          if (same) loaded = m;
+          if (!gone) setState(same ? "there" : "failed");
         },
         () => gone || setState("failed"),
       );

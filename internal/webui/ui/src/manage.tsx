@@ -164,7 +164,7 @@ function Keys({ agent: a, keys, onChange }: { agent: Agent; keys: Key[]; onChang
               </td>
               <td data-name="Made"><When time={k.created_at} /></td>
               <td data-name="Proven"><When time={k.activated_at} none="not yet" /></td>
-              <td data-name="Ends">{k.expires_at ? until(Date.parse(k.expires_at), now()) : "–"}</td>
+              <td data-name="Ends">{k.expires_at && k.state === "retiring" ? until(Date.parse(k.expires_at), now()) : "–"}</td>
               <td class="acts">
                 {may("operator") && k.state !== "revoked" && (
                   <button type="button" class="link bad" onClick={() => setAsking(k)} aria-label={`Revoke key ${k.id}`}>

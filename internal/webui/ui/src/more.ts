@@ -5,3 +5,4 @@ export { Admin } from "./admin";
 export { HostBooks } from "./books";
 export { HostManage } from "./manage";
 export { SetUp } from "./setup";
+export { who } from "./who";

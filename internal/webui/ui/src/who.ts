@@ -56,7 +56,7 @@ onRefused((what) => {
 onSessionChange((begun) => {
   if (savedToken()) return;
   if (begun) void recall();
-  else if (who.value) forget("You signed out in another tab.");
+  else if (who.value) forget("You are signed out: in another tab, or because the session has ended.");
 });
 
 /** Asks who the token, or the cookie, belongs to. */

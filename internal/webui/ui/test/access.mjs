@@ -3,7 +3,7 @@ import { check, desk, holds, rest, sees, server, shot, tab, usable } from "./har
 
 export const people = { ann: "correct horse battery" };
 
-const meant = (t) => /40[13]|422|429|Failed to load resource/.test(t);
+const meant = (t) => /40[13]|422|429|request failed|Failed to load resource/.test(t);
 
 export async function signIn(page, user, password = people[user]) {
   await page.goto(`${server.url}/`);
@@ -91,6 +91,15 @@ export async function access() {
   await page.fill("input[name=password]", people.ann);
   await page.keyboard.press("Enter");
   await sees(page, ".list tbody tr", "signing in again goes on where one was");
+
+  // A server that is down when the page is opened.
+  await page.route("**/api/v1/session", (r) => r.abort());
+  await page.reload();
+  await sees(page, ".notice.bad", "without a server it is said that it does not answer");
+  await shot(page, "session-down");
+  await page.unroute("**/api/v1/session");
+  await page.click("text=Try again");
+  await sees(page, ".list tbody tr", "and trying again goes on where one was");
 
   const other = await tab(desk, meant);
   await signIn(other, "ann");

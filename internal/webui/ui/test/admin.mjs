@@ -159,4 +159,19 @@ export async function admin() {
   await sees(page, ".notice.bad", "a database that does not answer is said");
   await shot(page, "pipeline-down");
   await page.context().close();
+
+  // Of another build than what the page has already: it must not be mixed.
+  const other = await tab(desk, meant);
+  await other.route("**/assets/more.js*", async (r) => {
+    const a = await r.fetch();
+    await r.fulfill({ response: a, headers: { ...a.headers(), "cache-control": "no-store" }, body: (await a.text()).replaceAll(/chunk\.js\?v=\w+/g, "chunk.js?v=another") });
+  });
+  await signIn(other, "ann");
+  await other.click("text=Administration");
+  await sees(other, ".notice.bad .link", "a part of another build asks to load the page again");
+  await shot(other, "another-build");
+  await other.unroute("**/assets/more.js*");
+  await other.click(".notice.bad .link");
+  await sees(other, ".tiles .big", "and that helps");
+  await other.context().close();
 }
