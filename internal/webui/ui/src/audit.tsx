@@ -115,9 +115,9 @@ function Entries({ wish, hours }: { wish: string[]; hours: number }) {
                   {e.actor || "–"} {e.actor_kind !== "user" && e.actor_kind !== e.actor && <span class="note">{e.actor_kind}</span>}
                 </td>
                 <td data-name="What" class={/refused/.test(e.action) ? "is-bad" : ""}>{e.action}</td>
-                <td data-name="To what" class="any">{e.target || "–"}</td>
-                <td data-name="From">{e.remote || "–"}</td>
-                <td data-name="Details" class="any">
+                <td data-name="To what" class={e.target ? "any" : "none"}>{e.target || "–"}</td>
+                <td data-name="From" class={e.remote ? "" : "none"}>{e.remote || "–"}</td>
+                <td data-name="Details" class={e.details || e.request_id ? "any" : "none"}>
                   {e.details || e.request_id ? (
                     <>
                       <button type="button" class="link" aria-expanded={open === e.id} title={`Details of entry ${e.id}`} onClick={() => setOpen(open === e.id ? null : e.id)}>

@@ -4,6 +4,7 @@ import { HostFrame } from "./hostframe";
 import { FailureNotice, Skeleton, StateWord } from "./parts";
 import { useLoad } from "./poll";
 import { agent, type Book, books } from "./resources";
+import { Link } from "./route";
 import { balances, verdict } from "./verdict";
 
 const columns: [key: keyof Book & string, name: string, about: string][] = [
@@ -35,7 +36,9 @@ export function HostBooks({ id }: { id: string }) {
             <p class="big">
               <StateWord kind={v.kind}>{v.word}</StateWord>
             </p>
-            <p>{v.text}</p>
+            <p>
+              {v.text} {b.total.quarantined > 0 && <Link to={`/admin/dead-letters?agent=${encodeURIComponent(id)}`}>See its dead letters</Link>}
+            </p>
             <p class="sum" aria-label="The sum">
               {columns.map(([key, name, about], i) => (
                 <span key={key} title={about}>

@@ -114,6 +114,7 @@ export async function access() {
   people.ann = "a new horse battery";
   await page.keyboard.press("Enter");
   await sees(page, ".notice.good", "the password is changed, and one stays signed in");
+  await usable(page, "the account");
   await shot(page, "account-changed");
   await sees(other, "input[name=user]", "while the other session has ended");
   await other.context().close();

@@ -7,7 +7,7 @@
 //   ONLY      some of: access, manage, admin, looks, hosts
 import { access } from "./access.mjs";
 import { admin } from "./admin.mjs";
-import { problems, stop } from "./harness.mjs";
+import { check, problems, stop } from "./harness.mjs";
 import { hosts } from "./hosts.mjs";
 import { looks } from "./looks.mjs";
 import { manage } from "./manage.mjs";
@@ -15,6 +15,8 @@ import { manage } from "./manage.mjs";
 const only = process.env.ONLY?.split(",");
 try {
   for (const part of [access, manage, admin, looks, hosts]) if (!only || only.includes(part.name)) await part();
+} catch (e) {
+  check(e.stack, false);
 } finally {
   await stop();
 }

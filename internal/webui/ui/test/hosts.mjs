@@ -69,6 +69,14 @@ export async function hosts() {
   await sees(page, ".empty", "an unknown host says so");
   await shot(page, "host-unknown");
 
+  await page.route("**/api/v1/agents?*", (r) => r.fulfill({ contentType: "application/json", body: '{"agents":[]}' }));
+  await page.goto(server.url + "/");
+  await sees(page, ".empty", "a system without hosts says so");
+  await sees(page, ".primary", "and offers to add some");
+  await usable(page, "a system without hosts");
+  await shot(page, "fleet-none");
+  await page.unroute("**/api/v1/agents?*");
+
   await page.goto(server.url + host);
   await sees(page, ".chart canvas", "the host is there");
   await page.focus(".chart .plot");
@@ -80,6 +88,7 @@ export async function hosts() {
   await shot(page, "host-cursor");
   await page.route("**/api/v1/**", (r) => r.abort());
   await sees(page, ".notice.bad", "a server that is down is said");
+  await usable(page, "a host without a server");
   await shot(page, "host-down");
   await page.unroute("**/api/v1/**");
   await page.waitForSelector(".notice.bad", { state: "detached", timeout: 15_000 }).then(() => check("and it recovers", true), () => check("and it recovers", false));
@@ -97,6 +106,7 @@ export async function hosts() {
   await page.waitForTimeout(3000);
   await sees(page, ".pill.silent", "a host without news is silent");
   await sees(page, ".notice.warn", "and its page says for how long");
+  await usable(page, "a silent host");
   await shot(page, "host-stale");
   await page.goto(server.url + "/");
   await page.waitForTimeout(6000);

@@ -75,6 +75,7 @@ export async function manage() {
   await page.click("text=Keep mine");
   await page.click("text=Save labels");
   await sees(page, ".notice.good", "and may be overwritten then");
+  await usable(page, "what went well");
   check("the labels are saved", JSON.stringify((await rest("GET", `/agents/${id}`)).labels) === '{"role":"db","site":"fra"}');
 
   await page.click("text=Rotate");
