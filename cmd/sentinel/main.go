@@ -97,15 +97,33 @@ Ctrl-C ends everything; the data stays and the next start goes on with it.
 // gets it, and a file or a journal, which keeps what it gets, the way to make it.
 func browser(p standalone.Place) string {
 	link, err := p.SignInLink()
-	if info, serr := os.Stdout.Stat(); err == nil && serr == nil && info.Mode()&os.ModeCharDevice != 0 {
-		return fmt.Sprintf(`  Open in a browser (the certificate is this host's own: your browser will ask once):
-
-      %s
-`, link)
-	}
-	return fmt.Sprintf(`  Open in a browser (the certificate is this host's own: your browser will ask once)
+	setup, serr := p.SetupLink()
+	info, terr := os.Stdout.Stat()
+	if err != nil || serr != nil || terr != nil || info.Mode()&os.ModeCharDevice == 0 {
+		text := fmt.Sprintf(`  Open in a browser (the certificate is this host's own: your browser will ask once)
   the address that this prints; it signs you in:
 
       echo "%s/#token=$(cat %s)"
 `, p.API, p.TokenFile)
+		if p.SetupFile != "" {
+			text += fmt.Sprintf(`
+  And this one's makes a user with a password for you, within an hour:
+
+      echo "%s/setup#token=$(cat %s)"
+`, p.API, p.SetupFile)
+		}
+		return text
+	}
+	text := fmt.Sprintf(`  Open in a browser (the certificate is this host's own: your browser will ask once):
+
+      %s
+`, link)
+	if setup != "" {
+		text += fmt.Sprintf(`
+  And to make a user with a password for you, within an hour:
+
+      %s
+`, setup)
+	}
+	return text
 }

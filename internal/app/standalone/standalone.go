@@ -56,6 +56,7 @@ type Place struct {
 	Agent     sentinel.AgentID
 	API       string // base URL; the web interface is there too
 	TokenFile string // holds a token for it
+	SetupFile string // holds a token that makes the first user; empty where there is a user
 	CtlConfig string // configuration file for sentinelctl
 	Database  string // URL without password where the database is private; else empty
 	Series    int    // of this host
@@ -71,6 +72,19 @@ func (p Place) SignInLink() (string, error) {
 		return "", fmt.Errorf("read token: %w", err)
 	}
 	return p.API + "/#token=" + url.QueryEscape(strings.TrimSpace(string(token))), nil
+}
+
+// SetupLink returns the address at which the first user is made, within an hour and
+// once, or "" where there is a user. What holds for SignInLink holds for it.
+func (p Place) SetupLink() (string, error) {
+	if p.SetupFile == "" {
+		return "", nil
+	}
+	token, err := os.ReadFile(p.SetupFile)
+	if err != nil {
+		return "", fmt.Errorf("read setup token: %w", err)
+	}
+	return p.API + "/setup#token=" + url.QueryEscape(strings.TrimSpace(string(token))), nil
 }
 
 // Run is the system until ctx ends; then it stops everything in order and returns
@@ -131,6 +145,7 @@ type configs struct {
 	worker worker.Config
 	agent  agent.Config
 	cred   sign.Credential
+	setup  string // file of a setup token, where there is no user
 }
 
 // prepare makes what a first start needs and a later one finds: certificates,
@@ -202,6 +217,9 @@ func (c *configs) enrol(ctx context.Context, certs devca.Files, api string) erro
 			return err
 		}
 	}
+	if err := c.offerSetup(ctx, registry); err != nil {
+		return err
+	}
 	tokenFile := c.tokenFile()
 	if raw, err := os.ReadFile(tokenFile); err == nil {
 		if _, err := registry.Authenticate(ctx, string(raw)); err == nil {
@@ -216,6 +234,26 @@ func (c *configs) enrol(ctx context.Context, certs devca.Files, api string) erro
 		return fmt.Errorf("keep token: %w", err)
 	}
 	return c.writeCtl(certs, api, tokenFile)
+}
+
+// offerSetup makes a fresh setup token while there is no user.
+func (c *configs) offerSetup(ctx context.Context, registry *fleet.Registry) error {
+	file := filepath.Join(c.dir, "setup-token")
+	token, err := registry.CreateSetupToken(ctx)
+	if sentinel.CodeOf(err) == sentinel.Conflict {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove setup token: %w", err)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+		return fmt.Errorf("keep setup token: %w", err)
+	}
+	c.setup = file
+	return nil
 }
 
 // tokenFile returns the path of the token for this host's operator.
@@ -261,7 +299,7 @@ func announce(ctx context.Context, c configs, o Options, start time.Time) error 
 	defer tick.Stop()
 	for {
 		if samples, err := db.Latest(ctx, a.ID, time.Minute); err == nil && len(samples) > 0 && samples[0].Time.After(start.Add(-time.Second)) {
-			place := Place{Agent: c.cred.Agent, API: baseURL(o.API), TokenFile: c.tokenFile(), CtlConfig: c.ctlConfig(), Series: len(samples), Took: time.Since(start)}
+			place := Place{Agent: c.cred.Agent, API: baseURL(o.API), TokenFile: c.tokenFile(), SetupFile: c.setup, CtlConfig: c.ctlConfig(), Series: len(samples), Took: time.Since(start)}
 			o.Ready(place)
 			return nil
 		}

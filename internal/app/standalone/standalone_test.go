@@ -78,6 +78,7 @@ func TestOneFolderKeepsEverything(t *testing.T) {
 		if err != nil || len(agents) != 1 || agents[0].ID != string(agent) {
 			t.Errorf("agents: %v, %v", agents, err)
 		}
+		setUp(t, ctx, client, place, round)
 		pid := postmaster(t, state)
 		cancel()
 		if err := <-done; err != nil {
@@ -86,6 +87,33 @@ func TestOneFolderKeepsEverything(t *testing.T) {
 		if pid != 0 && syscall.Kill(pid, 0) == nil {
 			t.Errorf("PostgreSQL (pid %d) was left behind", pid)
 		}
+	}
+}
+
+// setUp makes the first user in the first round with the link that is offered, and
+// finds none offered in the second.
+func setUp(t *testing.T, ctx context.Context, client *api.Client, place standalone.Place, round int) {
+	t.Helper()
+	link, err := place.SetupLink()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if round == 1 {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(place.TokenFile), "setup-token")); link != "" || !os.IsNotExist(err) {
+			t.Errorf("there is a user, and the setup link %q, its file: %v", link, err)
+		}
+		return
+	}
+	token, ok := strings.CutPrefix(link, place.API+"/setup#token=")
+	if !ok {
+		t.Fatalf("the setup link is %q", link)
+	}
+	if info, err := os.Stat(place.SetupFile); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the setup token's file: %v, %v", info.Mode(), err)
+	}
+	u, err := client.Setup(ctx, api.Setup{Token: token, User: "ann", Password: "correct horse battery"})
+	if err != nil || u.Name != "ann" || u.Role != "admin" {
+		t.Errorf("setting up gives %+v, %v", u, err)
 	}
 }
 

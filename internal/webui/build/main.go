@@ -35,7 +35,7 @@ func run(ui, dist string) error {
 	out := make(map[string][]byte)
 	licences := make(map[string][]byte)
 	for _, b := range []api.BuildOptions{
-		{EntryPoints: []string{"src/app.tsx"}, Format: api.FormatESModule},
+		{EntryPoints: []string{"src/app.tsx"}, Format: api.FormatESModule, Splitting: true, ChunkNames: "[name]"},
 		{EntryPoints: []string{"src/app.css"}},
 		{EntryPoints: []string{"src/boot.ts"}, Format: api.FormatIIFE}, // runs before the page is drawn
 	} {
@@ -46,11 +46,10 @@ func run(ui, dist string) error {
 	if out["assets/icon.svg"], err = os.ReadFile(filepath.Join(ui, "src", "icon.svg")); err != nil {
 		return fmt.Errorf("read the icon: %w", err)
 	}
-	page, err := os.ReadFile(filepath.Join(ui, "index.html"))
-	if err != nil {
+	if out["index.html"], err = os.ReadFile(filepath.Join(ui, "index.html")); err != nil {
 		return fmt.Errorf("read the page: %w", err)
 	}
-	out["index.html"] = versioned(page, out)
+	version(out)
 	out["licenses.txt"] = joined(licences)
 	return write(dist, out)
 }
@@ -108,14 +107,30 @@ func packageOf(input string) string {
 	return parts[0]
 }
 
-// versioned adds to each address of an asset a digest of its content, so that
-// browsers may keep it for ever.
-func versioned(page []byte, out map[string][]byte) []byte {
-	for name, content := range out {
-		sum := sha256.Sum256(content)
-		page = bytes.ReplaceAll(page, []byte(`"/`+name+`"`), []byte(`"/`+name+"?v="+hex.EncodeToString(sum[:6])+`"`))
+// modules in the order that each comes after those that it loads. The bundler splits
+// what the first view does not need (more.js) from what it does (app.js), and what
+// both need from both (chunk.js): two of one name would be an error.
+var modules = [...]string{"chunk.js", "more.js", "app.js"}
+
+// version adds to each address of an asset a digest of its content, so that browsers
+// may keep it for ever: first in the modules, then in the page. One module has one
+// address wherever it is named, else it would run twice.
+func version(out map[string][]byte) {
+	for i, name := range modules {
+		for _, other := range modules[i+1:] {
+			content := out["assets/"+other]
+			out["assets/"+other] = bytes.ReplaceAll(content, []byte(`"./`+name+`"`), []byte(`"./`+addressed(name, out)+`"`))
+		}
 	}
-	return page
+	for name := range out {
+		out["index.html"] = bytes.ReplaceAll(out["index.html"], []byte(`"/`+name+`"`), []byte(`"/assets/`+addressed(strings.TrimPrefix(name, "assets/"), out)+`"`))
+	}
+}
+
+// addressed returns the address of an asset beside its fellows.
+func addressed(name string, out map[string][]byte) string {
+	sum := sha256.Sum256(out["assets/"+name])
+	return name + "?v=" + hex.EncodeToString(sum[:6])
 }
 
 func joined(licences map[string][]byte) []byte {

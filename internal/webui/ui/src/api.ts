@@ -1,60 +1,34 @@
-// The REST interface as this page uses it; the types follow /openapi.json.
-import { signal } from "@preact/signals";
-import { saveToken, savedToken } from "./session";
+// How this page speaks with the REST interface: requests, what goes wrong with them,
+// and the server's clock. What is asked for is in resources.ts.
+import { savedToken } from "./session";
 
-export interface Agent {
-  id: string;
-  hostname: string;
-  labels: Record<string, string>;
-  version: string;
-  os: string;
-  arch: string;
-  created_at: string;
-  last_seen?: string;
-  disabled: boolean;
-}
-
-export interface Sample {
-  name: string;
-  labels: Record<string, string>;
-  unit: string;
-  kind: "gauge" | "counter" | "unknown";
-  time: string;
-  value: number;
-}
-
-export interface Point {
-  time: string;
-  last: number;
-  min: number;
-  max: number;
-  avg: number;
-  count: number;
-}
-
-export interface Series {
-  name: string;
-  labels: Record<string, string>;
-  points: Point[];
-}
-
-export type Trouble = "unauthenticated" | "forbidden" | "missing" | "down" | "failed";
+export type Trouble = "unauthenticated" | "forbidden" | "missing" | "conflict" | "invalid" | "busy" | "down" | "failed";
 
 /** A request that did not give what was asked for. */
 export class Problem extends Error {
   constructor(
     readonly trouble: Trouble,
     message: string,
+    readonly fields: Record<string, string> = {}, // what is wrong with body.…, by name
   ) {
     super(message);
   }
 }
 
-/** The token that requests carry; empty means that nobody is signed in. */
-export const token = signal(savedToken());
+export const messageOf = (e: unknown): string => (e instanceof Error ? e.message : String(e));
 
-/** Why the sign-in page shows, where that needs saying. */
-export const signInNote = signal("");
+let token = savedToken();
+let refused: (what: "token" | "session") => void = () => {};
+
+/** The token that requests carry; empty: the session's cookie, where there is one. */
+export const useToken = (t: string): void => {
+  token = t;
+};
+
+/** Calls when an answer says that nobody is signed in (any more). */
+export const onRefused = (then: typeof refused): void => {
+  refused = then;
+};
 
 /** How far the server's clock is ahead of this one, in milliseconds. */
 let ahead = 0;
@@ -62,90 +36,81 @@ let ahead = 0;
 /** The server's time, so that a wrong clock here does not make hosts look silent. */
 export const now = (): number => Date.now() + ahead;
 
-export function signIn(t: string): void {
-  saveToken(t);
-  signInNote.value = "";
-  token.value = t;
+export interface Request {
+  query?: Record<string, string | undefined>;
+  body?: unknown;
+  ifMatch?: string;
+  abort?: AbortSignal;
+  /** Another token than the one in use. */
+  as?: string;
+  /** A refusal ends nothing: it is about what is sent. */
+  open?: boolean;
 }
-
-export function signOut(note = ""): void {
-  saveToken("");
-  signInNote.value = note;
-  token.value = "";
-}
-
-const badToken = "This token is not valid. It may be mistyped, expired or revoked.";
 
 /** Asks the REST interface. Throws a Problem; an abort throws the browser's AbortError. */
-async function get<T>(path: string, query: Record<string, string> = {}, abort?: AbortSignal, as = token.value): Promise<T> {
+export async function ask<T>(method: string, path: string, r: Request = {}): Promise<T> {
+  const query = Object.entries(r.query ?? {}).filter((q): q is [string, string] => !!q[1]);
   const search = new URLSearchParams(query).toString();
+  const as = r.as ?? token;
+  const headers: Record<string, string> = { Accept: "application/json" };
+  if (as && !r.open) headers.Authorization = `Bearer ${as}`;
+  if (r.body !== undefined) headers["Content-Type"] = "application/json";
+  if (r.ifMatch) headers["If-Match"] = r.ifMatch;
   let answer: Response;
   try {
     answer = await fetch(`/api/v1${path}${search ? "?" + search : ""}`, {
-      headers: { Authorization: `Bearer ${as}`, Accept: "application/json" },
-      signal: abort ?? null,
+      method,
+      headers,
+      body: r.body === undefined ? null : JSON.stringify(r.body),
+      signal: r.abort ?? null,
       cache: "no-store",
-      credentials: "omit",
+      credentials: headers.Authorization ? "omit" : "same-origin",
     });
   } catch (e) {
-    if (abort?.aborted) throw e;
+    if (r.abort?.aborted) throw e;
     throw new Problem("down", "The server does not answer.");
   }
   const date = Date.parse(answer.headers.get("Date") ?? "");
   // The header has whole seconds: a smaller difference says nothing.
   if (date) ahead = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
-  if (answer.ok) return (await answer.json()) as T;
+  if (answer.ok) return (answer.status === 204 || answer.headers.get("Content-Length") === "0" ? undefined : await answer.json()) as T;
 
-  const detail = await answer.json().then(
-    (p: { detail?: string }) => p.detail ?? "",
-    () => "",
+  const p = await problemOf(answer);
+  // An answer to an older token says nothing about the one in use now.
+  if (p.trouble === "unauthenticated" && !r.open && r.as === undefined && as === token) refused(as ? "token" : "session");
+  throw p;
+}
+
+interface Details {
+  detail?: string;
+  errors?: { location?: string; message?: string }[];
+}
+
+const troubles: Record<number, Trouble> = { 400: "invalid", 401: "unauthenticated", 403: "forbidden", 404: "missing", 409: "conflict", 412: "conflict", 422: "invalid", 429: "busy", 502: "down", 503: "down", 504: "down" };
+
+async function problemOf(answer: Response): Promise<Problem> {
+  const d = await answer.json().then(
+    (p: Details | null) => p ?? {},
+    (): Details => ({}),
   );
-  switch (answer.status) {
-    case 401:
-      // An answer to an older token says nothing about the one in use now.
-      if (as === token.value) signOut(badToken);
-      throw new Problem("unauthenticated", badToken);
-    case 403:
-      throw new Problem("forbidden", detail || "This token may not see that.");
-    case 404:
-      throw new Problem("missing", detail || "There is no such thing.");
-    case 502:
-    case 503:
-    case 504:
-      throw new Problem("down", detail || "A part of the service does not answer.");
+  const fields: Record<string, string> = {};
+  const rest: string[] = [];
+  for (const e of d.errors ?? []) {
+    const name = /^body\.(\w+)/.exec(e.location ?? "")?.[1];
+    if (name) fields[name] = sentence(e.message ?? "");
+    else if (e.message) rest.push(e.message);
   }
-  throw new Problem("failed", detail || `The server answered ${answer.status}.`);
+  const trouble = troubles[answer.status] ?? "failed";
+  const wait = answer.headers.get("Retry-After");
+  const texts: Partial<Record<Trouble, string>> = {
+    forbidden: "Your role does not allow that.",
+    missing: "There is no such thing (any more).",
+    down: "A part of the service does not answer.",
+    busy: "Too many attempts.",
+  };
+  const text = rest.join("; ") || Object.values(fields).join(" ") || d.detail || texts[trouble] || `The server answered ${answer.status}.`;
+  return new Problem(trouble, sentence(text) + (trouble === "busy" && wait ? ` Try again in ${wait} s.` : ""), fields);
 }
 
-/** Resolves where the token is good. */
-export async function tryToken(t: string): Promise<void> {
-  await get("/agents", { limit: "1" }, undefined, t);
-}
-
-export async function agents(abort: AbortSignal): Promise<Agent[]> {
-  const all: Agent[] = [];
-  for (let after = ""; ; ) {
-    const page = await get<{ agents: Agent[]; next?: string }>("/agents", { limit: "1000", ...(after && { after }) }, abort);
-    all.push(...page.agents);
-    if (!page.next) return all;
-    after = page.next;
-  }
-}
-
-export const agent = (id: string, abort: AbortSignal): Promise<Agent> => get(`/agents/${encodeURIComponent(id)}`, {}, abort);
-
-export async function latest(id: string, abort: AbortSignal, metric = ""): Promise<Sample[]> {
-  const l = await get<{ samples: Sample[] }>(`/agents/${encodeURIComponent(id)}/latest`, metric ? { metric } : {}, abort);
-  return l.samples;
-}
-
-const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
-
-/** One metric from a time on (seconds since 1970); step 0 gives every sample.
- * The end lies ahead, because the host's clock may be ahead of the server's. */
-export async function range(id: string, metric: string, from: number, step: number, abort: AbortSignal): Promise<Series[]> {
-  const query: Record<string, string> = { metric, from: iso(from), to: iso(Math.max(from, now() / 1000) + 600) };
-  if (step) query.step = `${step}s`;
-  const r = await get<{ series: Series[] }>(`/agents/${encodeURIComponent(id)}/range`, query, abort);
-  return r.series;
-}
+/** Messages of the service begin small and end without a stop. */
+export const sentence = (s: string): string => s.charAt(0).toUpperCase() + s.slice(1) + (/[.!?]$/.test(s) ? "" : ".");

@@ -1,24 +1,39 @@
 import { render } from "preact";
-import { signIn, signOut, token } from "./api";
 import { Fleet } from "./fleet";
 import { Host } from "./host";
-import { Empty, Heading } from "./parts";
-import { address, Link } from "./route";
-import { takeTokenFromAddress } from "./session";
+import { Account, Admin, HostBooks, HostManage, SetUp } from "./lazy";
+import { Empty, Heading, ProblemNotice, Skeleton } from "./parts";
+import { address, go, Link } from "./route";
+import { setupPath, takeTokenFromAddress } from "./session";
 import { SignIn } from "./signin";
 import { theme, toggleTheme } from "./theme";
+import { nameOf, recall, signInNote, signInWithToken, signOut, unknownWhy, who } from "./who";
+import { messageOf } from "./api";
 
 function Header() {
   const other = theme.value === "dark" ? "light" : "dark";
+  const { path } = address.value;
+  const w = who.value;
+  const here = (on: boolean) => (on ? ("true" as const) : undefined);
   return (
     <header class="bar">
       <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById("main")?.focus(); }}>
         Skip to the content
       </a>
-      <Link to="/" class="brand">
+      <Link to="/" class="brand" aria-label="Sentinel, all hosts">
         <img src="/assets/icon.svg" alt="" width="26" height="26" />
-        Sentinel
+        <span class="wide-only">Sentinel</span>
       </Link>
+      {w && (
+        <nav class="places" aria-label="Main">
+          <Link to="/" aria-current={here(path === "/" || path.startsWith("/hosts/"))}>
+            Hosts
+          </Link>
+          <Link to="/admin" aria-current={here(path.startsWith("/admin"))}>
+            Administration
+          </Link>
+        </nav>
+      )}
       <span class="grow" />
       <button type="button" class="quiet" onClick={toggleTheme} aria-label={`Switch to the ${other} theme`} title={`Switch to the ${other} theme`}>
         <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
@@ -26,10 +41,19 @@ function Header() {
           <path d="M10 3a7 7 0 0 1 0 14z" fill="currentColor" />
         </svg>
       </button>
-      {token.value && (
-        <button type="button" class="quiet" onClick={() => signOut()}>
-          Sign out
-        </button>
+      {w && (
+        <>
+          <Link to="/account" class="quiet" aria-label={`You: ${nameOf(w)}, ${w.role}`} aria-current={here(path === "/account")}>
+            <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.6">
+              <circle cx="10" cy="7" r="3.4" />
+              <path d="M3.5 17c.6-3.4 3.2-5 6.5-5s5.900 1.600 6.500 5" stroke-linecap="round" />
+            </svg>
+            <span class="wide-only">{nameOf(w)}</span>
+          </Link>
+          <button type="button" class="quiet wide-only" onClick={() => void signOut().catch(() => go("/account"))}>
+            Sign out
+          </button>
+        </>
       )}
     </header>
   );
@@ -37,11 +61,14 @@ function Header() {
 
 function Page() {
   const { path } = address.value;
-  const host = /^\/hosts\/([^/]+)\/?$/.exec(path);
+  const host = /^\/hosts\/([^/]+)(?:\/(books|manage))?\/?$/.exec(path);
   if (path === "/") return <Fleet />;
+  if (path === "/account") return <Account />;
+  if (path === "/admin" || path.startsWith("/admin/")) return <Admin place={path.slice("/admin/".length)} />;
   if (host) {
     const id = decode(host[1]!);
-    return <Host key={id} id={id} />;
+    const Tab = host[2] === "books" ? HostBooks : host[2] === "manage" ? HostManage : Host;
+    return <Tab key={id} id={id} />;
   }
   return (
     <>
@@ -61,17 +88,39 @@ function decode(s: string): string {
   }
 }
 
+function Content() {
+  if (address.value.path === setupPath) {
+    return (
+      <main class="signin" id="main">
+        <SetUp />
+      </main>
+    );
+  }
+  if (who.value === null) return <SignIn />;
+  return (
+    <main id="main" tabIndex={-1}>
+      {who.value ? (
+        <Page />
+      ) : unknownWhy.value ? (
+        <>
+          <Heading title="Sentinel">Sentinel</Heading>
+          <ProblemNotice problem={unknownWhy.value} />
+          <button type="button" class="plain" onClick={() => void recall()}>
+            Try again
+          </button>
+        </>
+      ) : (
+        <Skeleton name="who you are" />
+      )}
+    </main>
+  );
+}
+
 function App() {
   return (
     <>
       <Header />
-      {token.value ? (
-        <main id="main" tabIndex={-1}>
-          <Page />
-        </main>
-      ) : (
-        <SignIn />
-      )}
+      <Content />
     </>
   );
 }
@@ -79,7 +128,8 @@ function App() {
 // A sign-in link opened in a tab that shows this page already.
 window.addEventListener("hashchange", () => {
   const t = takeTokenFromAddress();
-  if (t) signIn(t);
+  if (t) void signInWithToken(t).catch((e) => (signInNote.value = messageOf(e)));
 });
 
+if (who.value === undefined) void recall();
 render(<App />, document.getElementById("app")!);

@@ -86,7 +86,7 @@ export function Chart(p: Props) {
           y: { range: (_u, _min, max) => [0, live.current.top ?? Math.max(live.current.atLeast, (max ?? 0) * 1.08)] },
         },
         axes: [
-          { stroke: ink, grid: { show: false }, ticks: { ...grid, size: 4 }, font, space: (_u, _i, min, max) => (max - min < 200 ? 70 : 50), size: 28, values: (_u, ts) => ts.map((t) => clock(t, ts.some((x) => x % 60 !== 0))) },
+          { stroke: ink, grid: { show: false }, ticks: { ...grid, size: 4 }, font, space: (_u, _i, min, max, width) => Math.max(max - min < 200 ? 84 : 64, width / 7), size: 28, values: (_u, ts) => ts.map((t) => clock(t, ts.some((x) => x % 60 !== 0))) },
           { stroke: ink, grid, ticks: { show: false }, font, space: 34, size: 66, gap: 6, values: (_u, vs) => vs.map((v) => tick(v, unit)), ...(unit === "bytes" && { incrs: binarySteps }) },
         ],
         hooks: { setCursor: [(u) => setAt(u.cursor.idx ?? null)] },

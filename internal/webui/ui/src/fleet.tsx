@@ -1,10 +1,13 @@
 // All hosts, the silent ones first.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type Agent, agents, latest, now } from "./api";
+import { now } from "./api";
 import { plural } from "./format";
-import { Ago, Empty, FailureNotice, Heading, Labels, Meter, stateOf, type State, StatePill, useGrowing } from "./parts";
-import { usePoll } from "./poll";
+import { Ago, Empty, FailureNotice, Heading, Labels, Meter, Skeleton, stateOf, type State, StatePill, useGrowing } from "./parts";
+import { AddHosts } from "./lazy";
+import { useLoad, usePoll } from "./poll";
+import { type Agent, agents, latest } from "./resources";
 import { address, go, Link, setQuery } from "./route";
+import { may } from "./who";
 
 const order: State[] = ["silent", "up", "new", "disabled"];
 
@@ -28,16 +31,8 @@ function sentence(rows: Row[]): string {
 }
 
 export function Fleet() {
-  const [list, setList] = useState<Agent[] | null>(null);
-  const [since, setSince] = useState(0);
-  const failure = usePoll(
-    async (abort) => {
-      setList(await agents(abort));
-      setSince(Date.now());
-    },
-    5000,
-    [],
-  );
+  const { data: list, failure, since, again } = useLoad(agents, 5000);
+  const adding = address.value.query.has("add") && may("operator");
 
   const filter = address.value.query.get("q") ?? "";
   const rows = useMemo(
@@ -64,15 +59,30 @@ export function Fleet() {
             "Hosts"
           )}
         </Heading>
-        {rows.length > 0 && (
-          <input type="search" class="filter" placeholder="Filter by name, label, OS, state …" aria-label="Filter hosts" value={filter} onInput={(e) => setQuery("q", e.currentTarget.value)} />
-        )}
+        <div class="tools">
+          {rows.length > 0 && (
+            <input type="search" class="filter" placeholder="Filter by name, label, OS, state …" aria-label="Filter hosts" value={filter} onInput={(e) => setQuery("q", e.currentTarget.value)} />
+          )}
+          {may("operator") && list && (
+            <button type="button" class={rows.length ? "plain" : "primary"} onClick={() => setQuery("add", "1")}>
+              Add hosts
+            </button>
+          )}
+        </div>
       </div>
+      {adding && (
+        <AddHosts
+          onClose={() => {
+            setQuery("add", "");
+            again();
+          }}
+        />
+      )}
       {failure && <FailureNotice failure={failure} since={since} />}
-      {!list && !failure && <Skeleton />}
+      {!list && !failure && <Skeleton name="hosts" />}
       {list && !rows.length && (
         <Empty title="Nothing to watch yet">
-          Register an agent with <code>sentinelctl agent register</code>, start it with the credential that this prints, and it shows up here within seconds.
+          {may("operator") ? "“Add hosts” makes a token and shows the one command that each host needs; it is here seconds later." : "An operator or administrator can add hosts."}
         </Empty>
       )}
       {rows.length > 0 && !found.length && <Empty title="No host matches">Nothing has “{filter}” in its name, labels, system or state.</Empty>}
@@ -156,11 +166,3 @@ function HostRow({ row: { agent: a, state }, every }: { row: Row; every: number 
 
 /** A heartbeat comes every half minute, so "just now" is as near as it gets. */
 const seen = (a: Agent): string | undefined => (a.last_seen && Date.parse(a.last_seen) > now() ? new Date(now()).toISOString() : a.last_seen);
-
-const Skeleton = () => (
-  <div class="card skeleton" role="status" aria-label="Loading hosts">
-    <i />
-    <i />
-    <i />
-  </div>
-);

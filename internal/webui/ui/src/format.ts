@@ -85,4 +85,19 @@ export function clock(t: number, withSeconds: boolean): string {
   return `${two(d.getHours())}:${two(d.getMinutes())}${withSeconds ? ":" + two(d.getSeconds()) : ""}`;
 }
 
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** The date and time of day, here, without what is the same today; both in seconds
+ * since 1970. */
+export function moment(t: number, now: number): string {
+  const d = new Date(t * 1000);
+  const today = new Date(now * 1000);
+  const day = `${d.getDate()} ${months[d.getMonth()]}`;
+  if (d.getFullYear() !== today.getFullYear()) return `${day} ${d.getFullYear()}, ${clock(t, false)}`;
+  return d.toDateString() === today.toDateString() ? clock(t, true) : `${day}, ${clock(t, false)}`;
+}
+
+/** How long until a time, in one unit. */
+export const until = (then: number, now: number): string => (then <= now ? "over" : `in ${duration((then - now) / 1000)}`);
+
 export const plural = (n: number, one: string, many: string): string => `${grouped.format(n)} ${n === 1 ? one : many}`;

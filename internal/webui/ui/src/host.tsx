@@ -1,11 +1,13 @@
 // One host: who it is, its charts, its file systems, all its last values.
 import { useMemo, useRef, useState } from "preact/hooks";
-import { type Agent, agent, latest, now, range, type Sample } from "./api";
+import { now } from "./api";
 import { Chart } from "./chart";
 import { ago, duration, value } from "./format";
 import { knownOf, spans, type Span, stepFor, wanted } from "./panels";
-import { Ago, Empty, FailureNotice, Heading, Labels, Meter, Notice, silentAfter, stateOf, StatePill } from "./parts";
+import { HostFrame } from "./hostframe";
+import { Ago, FailureNotice, Labels, Meter, Notice, silentAfter } from "./parts";
 import { usePoll } from "./poll";
+import { type Agent, agent, latest, range, type Sample } from "./resources";
 import { address, Link, withQuery } from "./route";
 import { type Grid, merge, newest, pace, type Tracks } from "./series";
 import { Values } from "./values";
@@ -66,34 +68,20 @@ export function Host({ id }: { id: string }) {
     [id, span.id],
   );
 
-  if (failure?.trouble === "missing") {
-    return (
-      <>
-        <Heading title="No such host">There is no such host</Heading>
-        <Empty title={id}>
-          No agent has this identity. <Link to="/">All hosts</Link>
-        </Empty>
-      </>
-    );
-  }
-  const name = view ? view.agent.hostname || id : id;
-  return (
+  const young = view && view.samples.length > 0 && view.grid.now - view.from < span.seconds - 1;
+  const aside = (
     <>
-      <nav class="crumbs" aria-label="Where you are">
-        <Link to="/">Hosts</Link> <span aria-hidden="true">/</span> <span aria-current="page">{name}</span>
-      </nav>
-      <div class="top">
-        <Heading title={name}>
-          {name} {view && <StatePill state={stateOf(view.agent, view.newest)} />}
-        </Heading>
-        {view && view.samples.length > 0 && view.grid.now - view.from < span.seconds - 1 && <span class="note young">Registered {duration(view.grid.now - Date.parse(view.agent.created_at) / 1000)} ago: this is all there is</span>}
-        <Ranges current={span} />
-      </div>
+      {young && <span class="note young">Registered {duration(view.grid.now - Date.parse(view.agent.created_at) / 1000)} ago: this is all there is</span>}
+      <Ranges current={span} />
+    </>
+  );
+  return (
+    <HostFrame id={id} agent={view?.agent ?? null} newest={view?.newest ?? 0} tab="" aside={aside} missing={failure?.trouble === "missing"}>
       {view && <Identity view={view} />}
       {failure && <FailureNotice failure={failure} since={view?.asked ?? 0} />}
       {view && !failure && <Freshness view={view} />}
       {view ? <Body view={view} /> : !failure && <Skeleton />}
-    </>
+    </HostFrame>
   );
 }
 
@@ -107,7 +95,7 @@ async function findInterval(id: string, abort: AbortSignal): Promise<number> {
 const Ranges = ({ current }: { current: Span }) => (
   <nav class="ranges" aria-label="Time range">
     {spans.map((s) => (
-      <Link key={s.id} to={withQuery("range", s === spans[0] ? "" : s.id)} aria-current={s === current ? "true" : undefined} aria-label={`Last ${s.name}`}>
+      <Link key={s.id} to={withQuery("range", s === spans[0] ? "" : s.id)} aria-current={s === current ? "true" : undefined} aria-label={`${s.label}: the last ${s.name}`}>
         {s.label}
       </Link>
     ))}
@@ -146,6 +134,7 @@ function Freshness({ view: { agent: a, newest } }: { view: View }) {
       </Notice>
     );
   }
+  if (a.disabled) return <Notice kind="warn" title="This host is disabled.">The server refuses it; what it collects waits in its own log until it is enabled again.</Notice>;
   if (!a.last_seen) return <Notice kind="info" title="This host has not been seen yet.">It shows up as soon as its agent connects.</Notice>;
   return (
     <Notice kind="warn" title="No data for more than 10 minutes.">

@@ -1,5 +1,5 @@
 // The charts of a host. A new chart is one more entry in the list below.
-import type { Sample } from "./api";
+import type { Sample } from "./resources";
 import type { Unit } from "./format";
 import { type Curve, type Grid, gaugeCurve, rateCurve, sum, type Track, type Tracks } from "./series";
 

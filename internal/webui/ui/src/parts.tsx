@@ -1,9 +1,11 @@
 // Small parts that several pages show.
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
-import { type Agent, now } from "./api";
-import { ago, clock, value } from "./format";
+import { now, type Problem, sentence, type Trouble } from "./api";
+import { ago, clock, moment, value } from "./format";
 import type { Failure } from "./poll";
+import type { Agent } from "./resources";
+import { nameOf, who } from "./who";
 
 /** Without a sign of life for this long, a host counts as silent: four heartbeats. */
 export const silentAfter = 120_000;
@@ -72,33 +74,80 @@ export function Meter({ percent, name }: { percent: number | undefined; name: st
   );
 }
 
-export const Notice = ({ kind, title, children }: { kind: "info" | "warn" | "bad"; title: string; children?: ComponentChildren }) => (
+export const Notice = ({ kind, title, children }: { kind: "info" | "good" | "warn" | "bad"; title: string; children?: ComponentChildren }) => (
   <div class={`notice ${kind}`} role={kind === "bad" ? "alert" : "status"}>
     <strong>{title}</strong>
     {children && <span>{children}</span>}
   </div>
 );
 
-/** Messages of the service begin small and end without a stop. */
-const sentence = (s: string): string => s.charAt(0).toUpperCase() + s.slice(1) + (/[.!?]$/.test(s) ? "" : ".");
-
 /** Says what went wrong and what happens next; `since` is when what is shown was asked for. */
 export function FailureNotice({ failure, since }: { failure: Failure; since: number }) {
   useSeconds();
   const wait = Math.max(0, Math.ceil((failure.retryAt - Date.now()) / 1000));
   const held = since ? ` What you see is from ${clock(since / 1000, true)}.` : "";
-  const titles: Record<Failure["trouble"], string> = {
-    down: "The service does not answer",
-    forbidden: "This token may not see this",
-    missing: "Not found",
-    unauthenticated: "Signed out",
-    failed: "That did not work",
-  };
+  const calm = failure.trouble === "missing" || failure.trouble === "unauthenticated";
   return (
-    <Notice kind={failure.trouble === "forbidden" ? "warn" : "bad"} title={titles[failure.trouble]}>
+    <Notice kind={failure.trouble === "forbidden" ? "warn" : "bad"} title={titleOf(failure.trouble)}>
       {failure.trouble === "down" ? "" : sentence(failure.message)}
-      {held} {failure.trouble === "missing" ? "" : wait ? `Trying again in ${wait} s.` : "Trying again now."}
+      {failure.trouble === "forbidden" && " " + roleHelp()}
+      {held} {calm ? "" : wait ? `Trying again in ${wait} s.` : "Trying again now."}
     </Notice>
+  );
+}
+
+const titles: Partial<Record<Trouble, string>> = {
+  down: "The service does not answer",
+  missing: "Not found",
+  unauthenticated: "Signed out",
+  conflict: "That does not fit what is there now",
+  busy: "Too many attempts",
+};
+
+const titleOf = (t: Trouble): string => (t === "forbidden" ? `Your role may not do this` : (titles[t] ?? "That did not work"));
+
+const roleHelp = (): string =>
+  who.value ? `You are signed in as ${who.value.kind === "user" ? who.value.name : `the token ${nameOf(who.value)}`}, with the role ${who.value.role}. An administrator can give you another.` : "";
+
+/** What stopped something that was asked for once. */
+export const ProblemNotice = ({ problem }: { problem: Problem | null }) =>
+  problem && (
+    <Notice kind={problem.trouble === "forbidden" || problem.trouble === "conflict" ? "warn" : "bad"} title={titleOf(problem.trouble)}>
+      {problem.message} {problem.trouble === "forbidden" && roleHelp()}
+    </Notice>
+  );
+
+/** In the place of a page that a role may not see. */
+export const Refused = ({ need, what }: { need: string; what: string }) => (
+  <Empty title="Your role does not reach here">
+    {what} needs the role {need}. {roleHelp()}
+  </Empty>
+);
+
+/** Where nothing is known yet. */
+export const Skeleton = ({ name, rows = 3 }: { name: string; rows?: number }) => (
+  <div class="card skeleton" role="status" aria-label={`Loading ${name}`}>
+    {Array.from({ length: rows }, (_, i) => (
+      <i key={i} />
+    ))}
+  </div>
+);
+
+export const StateWord = ({ kind, children }: { kind: "good" | "warn" | "bad" | "calm"; children: ComponentChildren }) => (
+  <span class={`pill is-${kind}`}>
+    <i aria-hidden="true" />
+    {children}
+  </span>
+);
+
+/** A point in time: a date where it is long ago or ahead, else the time of day. */
+export function When({ time, none = "–" }: { time: string | undefined; none?: string }) {
+  if (!time) return <>{none}</>;
+  const d = new Date(time);
+  return (
+    <time dateTime={time} title={d.toLocaleString()}>
+      {moment(d.getTime() / 1000, now() / 1000)}
+    </time>
   );
 }
 

@@ -39,7 +39,7 @@ interface LinkProps {
   to: string;
   children: ComponentChildren;
   class?: string;
-  "aria-current"?: "true" | undefined;
+  "aria-current"?: "true" | "page" | undefined;
   "aria-label"?: string;
 }
 

@@ -1,6 +1,6 @@
 // What is between an answer of the REST interface and a line on a chart: keeping
 // points while they come in, rates of counters, sums, gaps. No drawing here.
-import type { Series } from "./api";
+import type { Series } from "./resources";
 
 /** One series' points in ascending time; t in seconds since 1970. */
 export interface Track {

@@ -1,27 +1,50 @@
-// The token and the theme: what a tab remembers. The token lives in sessionStorage,
-// so it ends with the tab and no other tab sees it.
+// What a tab, and what this browser, remembers. An API token lives in sessionStorage,
+// so it ends with the tab and no other tab sees it. A session's cookie is out of
+// reach of any script: only that there may be one is remembered.
 
 const tokenKey = "sentinel.token";
+const setupKey = "sentinel.setup";
+const sessionKey = "sentinel.session";
 const themeKey = "sentinel.theme";
 
 export type Theme = "light" | "dark";
 
+export const setupPath = "/setup";
+
 /** Moves a token from the address (#token=…) into the tab's memory and removes it
- * from the address and from the history. A fragment never reaches a server. */
+ * from the address and from the history. A fragment never reaches a server. The
+ * setup page's token signs nobody in: it is kept apart. */
 export function takeTokenFromAddress(): string | null {
   const fragment = new URLSearchParams(location.hash.slice(1));
-  const token = fragment.get("token");
-  if (token === null) return null;
+  const token = fragment.get("token")?.trim();
+  if (token === undefined) return null;
   history.replaceState(null, "", location.pathname + location.search);
-  saveToken(token.trim());
-  return token.trim();
+  if (location.pathname === setupPath) {
+    saveSetupToken(token);
+    return null;
+  }
+  saveToken(token);
+  return token;
+}
+
+function save(store: Storage, key: string, value: string): void {
+  if (value) store.setItem(key, value);
+  else store.removeItem(key);
 }
 
 export const savedToken = (): string => sessionStorage.getItem(tokenKey) ?? "";
+export const saveToken = (token: string): void => save(sessionStorage, tokenKey, token);
 
-export function saveToken(token: string): void {
-  if (token) sessionStorage.setItem(tokenKey, token);
-  else sessionStorage.removeItem(tokenKey);
+export const savedSetupToken = (): string => sessionStorage.getItem(setupKey) ?? "";
+export const saveSetupToken = (token: string): void => save(sessionStorage, setupKey, token);
+
+/** Whether somebody signed in with a password here and did not sign out. */
+export const maybeSession = (): boolean => localStorage.getItem(sessionKey) !== null;
+export const noteSession = (begun: boolean): void => save(localStorage, sessionKey, begun ? "1" : "");
+
+/** Calls when another tab signs in or out. */
+export function onSessionChange(then: (begun: boolean) => void): void {
+  window.addEventListener("storage", (e) => e.key === sessionKey && then(e.newValue !== null));
 }
 
 /** The theme that was chosen by hand, if one was. */

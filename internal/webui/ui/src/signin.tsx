@@ -1,29 +1,34 @@
 import { useState } from "preact/hooks";
-import { Problem, signIn, signInNote, tryToken } from "./api";
-import { Heading, Notice } from "./parts";
+import { Problem } from "./api";
+import { Field } from "./form";
+import { Heading, Notice, ProblemNotice } from "./parts";
+import { useTask } from "./poll";
+import { signInNote, signInWithPassword, signInWithToken } from "./who";
 
 export function SignIn() {
-  const [text, setText] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [wrong, setWrong] = useState("");
-  const note = wrong || signInNote.value;
+  const [byToken, setByToken] = useState(false);
+  const [user, setUser] = useState("");
+  const [password, setPassword] = useState("");
+  const [token, setToken] = useState("");
+  const task = useTask();
 
-  const submit = async (e: Event) => {
+  const submit = (e: Event) => {
     e.preventDefault();
-    const t = text.trim();
-    if (!t) return setWrong("Paste a token first.");
-    setBusy(true);
-    setWrong("");
-    try {
-      await tryToken(t);
-      signIn(t);
-    } catch (e) {
-      // A token that may not list hosts is a good token all the same.
-      if (e instanceof Problem && e.trouble === "forbidden") return signIn(t);
-      setWrong(e instanceof Error ? e.message : String(e));
-    } finally {
-      setBusy(false);
-    }
+    void task.run(async () => {
+      if (byToken) {
+        if (!token.trim()) throw new Problem("invalid", "Paste a token first.");
+        return signInWithToken(token.trim());
+      }
+      if (!user.trim() || !password) throw new Problem("invalid", "Type your name and your password first.");
+      await signInWithPassword(user.trim(), password).catch((e) => {
+        setPassword("");
+        throw e;
+      });
+    });
+  };
+  const other = () => {
+    task.clear();
+    setByToken(!byToken);
   };
 
   return (
@@ -31,16 +36,32 @@ export function SignIn() {
       <form class="card" onSubmit={submit} method="post">
         <img src="/assets/icon.svg" alt="" width="44" height="44" />
         <Heading title="Sign in">Sign in to Sentinel</Heading>
-        <label for="token">API token</label>
-        <input id="token" type="password" autocomplete="off" spellcheck={false} value={text} onInput={(e) => setText(e.currentTarget.value)} aria-invalid={!!note} aria-describedby="token-help" placeholder="Paste it here" />
-        {note && <Notice kind="bad" title={note} />}
-        <button type="submit" class="primary" disabled={busy}>
-          {busy ? "Asking the server …" : "Sign in"}
+        {signInNote.value && !task.problem && <Notice kind="warn" title={signInNote.value} />}
+        {byToken ? (
+          <Field key="token" label="API token" name="token" type="password" autocomplete="off" spellcheck={false} value={token} onValue={setToken} help="It is kept in this tab only and forgotten with it." />
+        ) : (
+          <>
+            <Field key="user" label="User" name="user" autocomplete="username" autocapitalize="none" spellcheck={false} maxLength={255} value={user} onValue={setUser} />
+            <Field key="password" label="Password" name="password" type="password" autocomplete="current-password" maxLength={4096} value={password} onValue={setPassword} />
+          </>
+        )}
+        <ProblemNotice problem={task.problem && plain(task.problem)} />
+        <button type="submit" class="primary" disabled={task.busy}>
+          {task.busy ? "Asking the server …" : "Sign in"}
         </button>
-        <p id="token-help" class="note">
-          The all-in-one <code>sentinel</code> prints a link that signs you in. For any other server, <code>sentinel-server token create</code> makes a token. It is kept in this tab only and forgotten with it.
-        </p>
+        <button type="button" class="link" onClick={other}>
+          {byToken ? "Sign in with a password" : "Sign in with an API token"}
+        </button>
+        <details class="note">
+          <summary>No user yet?</summary>
+          <p>
+            The all-in-one <code>sentinel</code> prints a link that signs you in, and one that makes the first user. On any other server <code>sentinel-server setup-token</code> makes the first user’s token, and <code>sentinel-server token create</code> an API token.
+          </p>
+        </details>
       </form>
     </main>
   );
 }
+
+/** A refusal is what is expected here: it needs no title of its own. */
+const plain = (p: Problem): Problem => (p.trouble === "unauthenticated" ? new Problem("failed", p.message) : p);

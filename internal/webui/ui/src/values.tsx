@@ -1,6 +1,6 @@
 // Every series' last value, with a search.
 import { useMemo } from "preact/hooks";
-import type { Sample } from "./api";
+import type { Sample } from "./resources";
 import { sample } from "./format";
 import { Empty, useGrowing } from "./parts";
 import { address, setQuery } from "./route";

@@ -1,0 +1,115 @@
+// The fleet and one host: live, in ranges, with the keyboard, stale, forbidden, down.
+import { check, desk, rest, sees, server, shot, sizes, tab, usable } from "./harness.mjs";
+
+export async function hosts() {
+  for (const { as, options } of sizes) {
+    const page = await tab(options);
+    await page.goto(`${server.url}/`);
+    await sees(page, "input[name=user]", `${as}: nobody is signed in: there is the sign-in page`);
+    await shot(page, `signin-${as}`);
+
+    await page.goto(`${server.url}/#token=${server.token}`);
+    await sees(page, ".hosts .pill.up", `${as}: the link signs in and shows the fleet`);
+    check(`${as}: the token leaves the address`, !page.url().includes(server.token) && !(await page.evaluate(() => location.hash)));
+    await sees(page, ".hosts .meter .num", `${as}: the fleet shows usage`);
+    check(`${as}: the sentence counts`, /^1 host is up, 0 are silent\.$/.test((await page.textContent("h1")).trim()));
+    await shot(page, `fleet-${as}`);
+
+    await page.click(".hosts th[scope=row] a");
+    await sees(page, ".chart canvas", `${as}: the host's page draws charts`);
+    await page.waitForTimeout(2500); // at least one round of live data
+    check(`${as}: every chart has a line`, (await page.locator(".chart").count()) >= 5 && (await page.locator(".chart .nothing").count()) === 0);
+    await usable(page, `${as}: the host's page`);
+    await shot(page, `host-5m-${as}`);
+    const host = new URL(page.url()).pathname;
+    for (const range of ["1h", "6h", "24h"]) {
+      await page.click(`.ranges a[aria-label*="${{ "1h": "1 hour", "6h": "6 hours", "24h": "24 hours" }[range]}"]`);
+      await page.waitForResponse((r) => r.url().includes("/range?"));
+      await page.waitForTimeout(600);
+      check(`${as}: ${range} is in the address`, page.url().includes(`range=${range}`));
+      await shot(page, `host-${range}-${as}`);
+    }
+    await page.goto(`${server.url}${host}?find=memory`);
+    await sees(page, ".values tbody tr", `${as}: a search is a link`);
+    check(`${as}: the search filters`, (await page.locator(".values tbody tr").allTextContents()).every((t) => t.toLowerCase().includes("memory")));
+    await page.goto(`${server.url}/?q=nowhere`);
+    await sees(page, ".empty", `${as}: a filter without a match says so`);
+    await page.goto(`${server.url}/no/such/page`);
+    await sees(page, ".empty", `${as}: an unknown address says so`);
+    await page.context().close();
+  }
+
+  const host = `/hosts/${(await rest("GET", "/agents")).agents[0].id}`;
+  const meant = (t) => /40[134]|503|Failed to load resource|request failed/.test(t);
+  const page = await tab({ viewport: { width: 1280, height: 850 } }, meant);
+  await page.goto(`${server.url}/#token=wrong`);
+  await sees(page, ".notice.warn", "a wrong token leads to the sign-in page with a sentence");
+  check("the sentence says why", (await page.textContent(".notice.warn")).includes("not valid"));
+  await shot(page, "signin-wrong");
+  await page.click("text=Sign in with an API token");
+  await page.fill("input[name=token]", "still wrong");
+  await page.keyboard.press("Enter");
+  await sees(page, ".notice.bad", "typing a wrong token says so");
+  await page.fill("input[name=token]", server.token);
+  await page.keyboard.press("Enter");
+  await sees(page, ".hosts .pill.up", "typing a good token signs in");
+  await page.reload();
+  await sees(page, ".hosts .pill.up", "a reload stays signed in");
+  check("the token is in no other storage", await page.evaluate(() => !JSON.stringify(localStorage).includes(sessionStorage.getItem("sentinel.token")) && !document.cookie));
+
+  await page.keyboard.press("Tab");
+  check("the keyboard reaches the page's parts", await page.evaluate(() => document.activeElement !== document.body));
+  const was = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  await page.click("button[aria-label^='Switch to']");
+  check("the theme switches", was !== (await page.evaluate(() => getComputedStyle(document.body).backgroundColor)));
+  await page.reload();
+  check("the theme stays", was !== (await page.evaluate(() => getComputedStyle(document.body).backgroundColor)));
+
+  await page.goto(`${server.url}/hosts/ag-aaaaaaaaaaaaaaaa`);
+  await sees(page, ".empty", "an unknown host says so");
+  await shot(page, "host-unknown");
+
+  await page.route("**/api/v1/agents?*", (r) => r.fulfill({ contentType: "application/json", body: '{"agents":[]}' }));
+  await page.goto(server.url + "/");
+  await sees(page, ".empty", "a system without hosts says so");
+  await sees(page, ".primary", "and offers to add some");
+  await usable(page, "a system without hosts");
+  await shot(page, "fleet-none");
+  await page.unroute("**/api/v1/agents?*");
+
+  await page.goto(server.url + host);
+  await sees(page, ".chart canvas", "the host is there");
+  await page.focus(".chart .plot");
+  await page.keyboard.press("ArrowLeft");
+  await page.keyboard.press("ArrowLeft");
+  await page.waitForTimeout(200);
+  check("the arrow keys move the cursor", /^\d\d:\d\d:\d\d$/.test(await page.textContent(".chart figcaption .note")));
+  check("in all charts", (await page.locator(".chart figcaption .note").allTextContents()).every((t) => /^\d\d:\d\d:\d\d$/.test(t)));
+  await shot(page, "host-cursor");
+  await page.route("**/api/v1/**", (r) => r.abort());
+  await sees(page, ".notice.bad", "a server that is down is said");
+  await usable(page, "a host without a server");
+  await shot(page, "host-down");
+  await page.unroute("**/api/v1/**");
+  await page.waitForSelector(".notice.bad", { state: "detached", timeout: 15_000 }).then(() => check("and it recovers", true), () => check("and it recovers", false));
+  await page.route("**/api/v1/agents/**", (r) => r.fulfill({ status: 403, contentType: "application/problem+json", body: '{"detail":"the token\'s role is none, this needs viewer"}' }));
+  await page.goto(server.url + host);
+  await sees(page, ".notice.warn", "a forbidden view says so");
+  await shot(page, "host-forbidden");
+  await page.unroute("**/api/v1/agents/**");
+  const earlier = (_, t) => `"${new Date(Date.parse(t) - 20 * 60_000).toISOString()}"`;
+  await page.route("**/api/v1/**", async (r) => {
+    const a = await r.fetch();
+    await r.fulfill({ response: a, body: (await a.text()).replace(/"(20[^"]+Z)"/g, earlier) });
+  });
+  await page.goto(server.url + host);
+  await page.waitForTimeout(3000);
+  await sees(page, ".pill.silent", "a host without news is silent");
+  await sees(page, ".notice.warn", "and its page says for how long");
+  await usable(page, "a silent host");
+  await shot(page, "host-stale");
+  await page.goto(server.url + "/");
+  await page.waitForTimeout(6000);
+  await sees(page, ".pill.silent", "the fleet shows it too");
+  await shot(page, "fleet-silent");
+}
