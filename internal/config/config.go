@@ -34,13 +34,17 @@ func Sections() []string {
 // the key, relative to the struct, and what is allowed.
 type Validator interface{ Validate() error }
 
+// Defaulter is the element of a list or map that has defaults: it gets them before
+// its own keys are read.
+type Defaulter interface{ SetDefaults() }
+
 // Load reads the file at path and then the environment into out, a pointer to a
 // struct that holds the defaults. Where its keys are all Sections the other sections
 // are passed over, else they are unknown keys. An empty path means environment and defaults
 // alone. Every struct in out that is a Validator is asked at the end. All errors
 // are Invalid or NotFound and are fit to be shown as they are.
 func Load(path string, environ []string, out any) error {
-	l := loader{file: path, env: map[string]string{}}
+	l := loader{file: path, env: map[string]string{}, lines: map[string]int{}}
 	for _, kv := range environ {
 		if k, v, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(k, "SENTINEL_") {
 			l.env[k] = v
@@ -64,19 +68,42 @@ func Load(path string, environ []string, out any) error {
 	return l.validate(reflect.ValueOf(out).Elem(), "")
 }
 
-// Decode reads YAML into out, a pointer to a struct, as strictly as Load reads a
-// file, and without the environment. Errors name the text as name does.
+// Decode reads one YAML document that is no configuration file, such as a text that
+// came over REST, into out, a pointer to a struct: as strictly as Load, and without
+// sections and environment. Every struct in out that is a Validator is asked at the
+// end. Errors are Invalid and name the text as name does.
 func Decode(name string, raw []byte, out any) error {
-	l := loader{file: name}
+	l := loader{file: name, plain: true, lines: map[string]int{}}
 	if err := l.decodeFile(raw, reflect.ValueOf(out).Elem()); err != nil {
 		return err
 	}
 	return l.validate(reflect.ValueOf(out).Elem(), "")
 }
 
+// Parse is Decode without asking Validators, for who judges what was read later.
+func Parse(name string, raw []byte, out any) error {
+	l := loader{file: name, plain: true, lines: map[string]int{}}
+	return l.decodeFile(raw, reflect.ValueOf(out).Elem())
+}
+
+// Lines tells at which line of its file each key of a mapping stands; "" is the
+// mapping itself. A struct with a field of this type has it filled, so that what
+// judges the values later can name the line.
+type Lines map[string]int
+
+// Of returns the line of a key, or the mapping's where the key is not there.
+func (l Lines) Of(key string) int {
+	if n, ok := l[key]; ok {
+		return n
+	}
+	return l[""]
+}
+
 type loader struct {
-	file string
-	env  map[string]string
+	file  string
+	env   map[string]string
+	plain bool           // one document for itself, without sections
+	lines map[string]int // where each key stands, by its path
 }
 
 func (l *loader) decodeFile(raw []byte, out reflect.Value) error {
@@ -96,7 +123,22 @@ func (l *loader) decodeFile(raw []byte, out reflect.Value) error {
 
 // decode puts a node into v, a settable value at the given path.
 func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
-	if v.Kind() != reflect.Struct || isScalarStruct(v) {
+	l.lines[path] = n.Line
+	switch {
+	case isScalarStruct(v):
+		return l.decodeLeaf(n, v, path)
+	case v.Kind() == reflect.Pointer && structured(v.Type()):
+		fresh := newElement(v.Type().Elem())
+		if err := l.decode(n, fresh, path); err != nil {
+			return err
+		}
+		v.Set(fresh.Addr())
+		return nil
+	case v.Kind() == reflect.Slice && structured(v.Type().Elem()):
+		return l.decodeList(n, v, path)
+	case v.Kind() == reflect.Map && structured(v.Type().Elem()):
+		return l.decodeMap(n, v, path)
+	case v.Kind() != reflect.Struct:
 		return l.decodeLeaf(n, v, path)
 	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
@@ -106,6 +148,10 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 		return l.errorf(n, path, "want keys below it, such as %q", firstKey(v.Type()))
 	}
 	seen := map[string]bool{}
+	lines := linesOf(v)
+	if lines != nil {
+		lines[""] = n.Line
+	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		at := join(path, key.Value)
@@ -113,12 +159,15 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 			return l.errorf(key, at, "stands there twice")
 		}
 		seen[key.Value] = true
+		if lines != nil {
+			lines[key.Value] = key.Line
+		}
 		field, ok := fieldByKey(v, key.Value)
 		if !ok {
-			if path == "" && isSection(key.Value) && sectioned(v.Type()) {
+			if path == "" && !l.plain && isSection(key.Value) && sectioned(v.Type()) {
 				continue
 			}
-			return l.errorf(key, at, "unknown key; %s", suggest(key.Value, v.Type(), path == ""))
+			return l.errorf(key, at, "unknown key; %s", suggest(key.Value, v.Type(), path == "" && !l.plain))
 		}
 		if err := l.decode(value, field, at); err != nil {
 			return err
@@ -128,9 +177,6 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 }
 
 func (l *loader) decodeLeaf(n *yaml.Node, v reflect.Value, path string) error {
-	if isList(v) {
-		return l.decodeList(n, v, path)
-	}
 	fresh := reflect.New(v.Type())
 	if err := n.Decode(fresh.Interface()); err != nil {
 		return l.errorf(n, path, "%s", wanted(v, n.Value, err))
@@ -149,7 +195,7 @@ func (l *loader) decodeList(n *yaml.Node, v reflect.Value, path string) error {
 	}
 	list := reflect.Zero(v.Type())
 	for i, item := range n.Content {
-		one := reflect.New(v.Type().Elem()).Elem()
+		one := newElement(v.Type().Elem())
 		if err := l.decode(item, one, fmt.Sprintf("%s[%d]", path, i)); err != nil {
 			return err
 		}
@@ -157,6 +203,38 @@ func (l *loader) decodeList(n *yaml.Node, v reflect.Value, path string) error {
 	}
 	v.Set(list)
 	return nil
+}
+
+// decodeMap puts a map of names to structs into v.
+func (l *loader) decodeMap(n *yaml.Node, v reflect.Value, path string) error {
+	if n.Tag == "!!null" {
+		return nil
+	}
+	if n.Kind != yaml.MappingNode {
+		return l.errorf(n, path, "want a map of names to keys such as %q", firstKey(v.Type().Elem()))
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, at := reflect.ValueOf(n.Content[i].Value), join(path, n.Content[i].Value)
+		if v.MapIndex(key).IsValid() {
+			return l.errorf(n.Content[i], at, "stands there twice")
+		}
+		one := newElement(v.Type().Elem())
+		if err := l.decode(n.Content[i+1], one, at); err != nil {
+			return err
+		}
+		v.SetMapIndex(key, one)
+	}
+	return nil
+}
+
+// newElement returns a settable value of a type with its defaults.
+func newElement(t reflect.Type) reflect.Value {
+	p := reflect.New(t)
+	if d, ok := p.Interface().(Defaulter); ok {
+		d.SetDefaults()
+	}
+	return p.Elem()
 }
 
 func (l *loader) applyEnv(v reflect.Value, name, path string) error {
@@ -181,32 +259,71 @@ func (l *loader) applyEnv(v reflect.Value, name, path string) error {
 		if err := yaml.Unmarshal([]byte(text), &doc); err != nil || len(doc.Content) == 0 {
 			return sentinel.Errorf(sentinel.Invalid, "environment %s (%s): %s", env, at, wanted(f, text, nil))
 		}
-		el := loader{file: "environment " + env}
-		if err := el.decodeLeaf(doc.Content[0], f, at); err != nil {
+		el := loader{file: "environment " + env, lines: map[string]int{}}
+		if err := el.decode(doc.Content[0], f, at); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// validate asks every Validator below v, the innermost first.
 func (l *loader) validate(v reflect.Value, path string) error {
-	for _, field := range fieldsOf(v.Type()) {
-		if f := v.FieldByIndex(field.Index); f.Kind() == reflect.Struct && !isScalarStruct(f) {
-			if err := l.validate(f, join(path, keyOf(field))); err != nil {
+	switch {
+	case isScalarStruct(v):
+		return nil
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		return l.validate(v.Elem(), path)
+	case v.Kind() == reflect.Slice && structured(v.Type().Elem()):
+		for i := range v.Len() {
+			if err := l.validate(v.Index(i), fmt.Sprintf("%s[%d]", path, i)); err != nil {
 				return err
 			}
+		}
+		return nil
+	case v.Kind() == reflect.Map && structured(v.Type().Elem()):
+		for _, key := range sortedKeys(v) {
+			one := reflect.New(v.Type().Elem()).Elem() // an element of a map cannot be asked in place
+			one.Set(v.MapIndex(key))
+			if err := l.validate(one, join(path, key.String())); err != nil {
+				return err
+			}
+		}
+		return nil
+	case v.Kind() != reflect.Struct:
+		return nil
+	}
+	for _, field := range fieldsOf(v.Type()) {
+		if err := l.validate(v.FieldByIndex(field.Index), join(path, keyOf(field))); err != nil {
+			return err
 		}
 	}
 	if val, ok := v.Addr().Interface().(Validator); ok {
 		if err := val.Validate(); err != nil {
-			where := l.file
+			where, text := l.file, join(path, err.Error())
 			if where == "" {
 				where = "configuration"
 			}
-			return sentinel.Errorf(sentinel.Invalid, "%s: %s", where, join(path, err.Error()))
+			if line := l.lineOf(text); line > 0 {
+				where = fmt.Sprintf("%s:%d", where, line)
+			}
+			return sentinel.Errorf(sentinel.Invalid, "%s: %s", where, text)
 		}
 	}
 	return nil
+}
+
+// lineOf returns the line of the key that an error's text begins with, or of the
+// nearest one above it that stands in the file, or 0.
+func (l *loader) lineOf(text string) int {
+	path, _, _ := strings.Cut(text, ": ")
+	for path != "" {
+		if line, ok := l.lines[path]; ok {
+			return line
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+	return 0
 }
 
 func (l *loader) errorf(n *yaml.Node, path, format string, args ...any) error {

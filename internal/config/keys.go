@@ -63,9 +63,29 @@ func isScalarStruct(v reflect.Value) bool {
 	return ok
 }
 
-// isList reports whether a value is a list of structs, which have keys of their own.
-func isList(v reflect.Value) bool {
-	return v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct && !isScalarStruct(reflect.Zero(v.Type().Elem()))
+// structured reports whether values of a type have keys of their own.
+func structured(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+func sortedKeys(m reflect.Value) []reflect.Value {
+	keys := m.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	return keys
+}
+
+// linesOf returns the struct's Lines, made if need be, or nil where it has none.
+func linesOf(v reflect.Value) Lines {
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Type() == reflect.TypeFor[Lines]() && f.CanSet() {
+			f.Set(reflect.ValueOf(Lines{}))
+			return f.Interface().(Lines) //nolint:errcheck // its type was asked for
+		}
+	}
+	return nil
 }
 
 func join(path, key string) string {
@@ -131,7 +151,7 @@ func wanted(v reflect.Value, got string, err error) string {
 		want = "a whole number"
 	case v.CanFloat():
 		want = "a number"
-	case isList(v):
+	case v.Kind() == reflect.Slice && structured(v.Type().Elem()):
 		want = fmt.Sprintf("a list, whose items begin with \"- %s:\"", firstKey(v.Type().Elem()))
 	case v.Kind() == reflect.Slice:
 		want = "a list such as [a, b]"
