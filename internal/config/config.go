@@ -5,7 +5,9 @@
 // key that stands there twice or a value of the wrong form is an error that names
 // file, line and key and says what to write. Every key can be set from the
 // environment as well, SENTINEL_ and the path in upper case joined by '_':
-// agent.wal.max_bytes is SENTINEL_AGENT_WAL_MAX_BYTES. The environment wins.
+// agent.wal.max_bytes is SENTINEL_AGENT_WAL_MAX_BYTES. The environment wins. Keys in
+// lists and maps are as strict as all others and are named by number or name, as in
+// receivers[0].slack[1].channel; the environment does not reach them.
 package config
 
 import (
@@ -34,13 +36,17 @@ func Sections() []string {
 // the key, relative to the struct, and what is allowed.
 type Validator interface{ Validate() error }
 
+// Defaulter is the element of a list or map that has defaults: it gets them before
+// its own keys are read.
+type Defaulter interface{ SetDefaults() }
+
 // Load reads the file at path and then the environment into out, a pointer to a
 // struct that holds the defaults. Where its keys are all Sections the other sections
 // are passed over, else they are unknown keys. An empty path means environment and defaults
 // alone. Every struct in out that is a Validator is asked at the end. All errors
 // are Invalid or NotFound and are fit to be shown as they are.
 func Load(path string, environ []string, out any) error {
-	l := loader{file: path, env: map[string]string{}}
+	l := loader{file: path, env: map[string]string{}, lines: map[string]int{}}
 	for _, kv := range environ {
 		if k, v, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(k, "SENTINEL_") {
 			l.env[k] = v
@@ -64,6 +70,16 @@ func Load(path string, environ []string, out any) error {
 	return l.validate(reflect.ValueOf(out).Elem(), "")
 }
 
+// Parse reads a text that is no file, such as one that came over REST, like Load but
+// without the environment. The name stands for the file in errors.
+func Parse(name string, text []byte, out any) error {
+	l := loader{file: name, lines: map[string]int{}}
+	if err := l.decodeFile(text, reflect.ValueOf(out).Elem()); err != nil {
+		return err
+	}
+	return l.validate(reflect.ValueOf(out).Elem(), "")
+}
+
 // Dump writes the configuration as YAML, the form that Load reads.
 func Dump(w io.Writer, cfg any) error {
 	enc := yaml.NewEncoder(w)
@@ -75,8 +91,9 @@ func Dump(w io.Writer, cfg any) error {
 }
 
 type loader struct {
-	file string
-	env  map[string]string
+	file  string
+	env   map[string]string
+	lines map[string]int // where each key stands, by its path
 }
 
 func (l *loader) decodeFile(raw []byte, out reflect.Value) error {
@@ -96,7 +113,22 @@ func (l *loader) decodeFile(raw []byte, out reflect.Value) error {
 
 // decode puts a node into v, a settable value at the given path.
 func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
-	if v.Kind() != reflect.Struct || isScalarStruct(v) {
+	l.lines[path] = n.Line
+	switch {
+	case isScalarStruct(v):
+		return l.decodeLeaf(n, v, path)
+	case v.Kind() == reflect.Pointer:
+		fresh := newElement(v.Type().Elem())
+		if err := l.decode(n, fresh, path); err != nil {
+			return err
+		}
+		v.Set(fresh.Addr())
+		return nil
+	case v.Kind() == reflect.Slice && structured(v.Type().Elem()):
+		return l.decodeList(n, v, path)
+	case v.Kind() == reflect.Map && structured(v.Type().Elem()):
+		return l.decodeMap(n, v, path)
+	case v.Kind() != reflect.Struct:
 		return l.decodeLeaf(n, v, path)
 	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
@@ -127,6 +159,55 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 	return nil
 }
 
+func (l *loader) decodeList(n *yaml.Node, v reflect.Value, path string) error {
+	if n.Tag == "!!null" {
+		return nil
+	}
+	if n.Kind != yaml.SequenceNode {
+		return l.errorf(n, path, "want a list, each element with keys such as %q", firstKey(v.Type().Elem()))
+	}
+	v.Set(reflect.MakeSlice(v.Type(), 0, len(n.Content)))
+	for i, c := range n.Content {
+		e := newElement(v.Type().Elem())
+		if err := l.decode(c, e, fmt.Sprintf("%s[%d]", path, i)); err != nil {
+			return err
+		}
+		v.Set(reflect.Append(v, e))
+	}
+	return nil
+}
+
+func (l *loader) decodeMap(n *yaml.Node, v reflect.Value, path string) error {
+	if n.Tag == "!!null" {
+		return nil
+	}
+	if n.Kind != yaml.MappingNode {
+		return l.errorf(n, path, "want a map of names to keys such as %q", firstKey(v.Type().Elem()))
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, at := reflect.ValueOf(n.Content[i].Value), join(path, n.Content[i].Value)
+		if v.MapIndex(key).IsValid() {
+			return l.errorf(n.Content[i], at, "stands there twice")
+		}
+		e := newElement(v.Type().Elem())
+		if err := l.decode(n.Content[i+1], e, at); err != nil {
+			return err
+		}
+		v.SetMapIndex(key, e)
+	}
+	return nil
+}
+
+// newElement returns a settable value of a type with its defaults.
+func newElement(t reflect.Type) reflect.Value {
+	p := reflect.New(t)
+	if d, ok := p.Interface().(Defaulter); ok {
+		d.SetDefaults()
+	}
+	return p.Elem()
+}
+
 func (l *loader) decodeLeaf(n *yaml.Node, v reflect.Value, path string) error {
 	fresh := reflect.New(v.Type())
 	if err := n.Decode(fresh.Interface()); err != nil {
@@ -143,6 +224,11 @@ func (l *loader) applyEnv(v reflect.Value, name, path string) error {
 	t := v.Type()
 	for i := range t.NumField() {
 		key := keyOf(t.Field(i))
+		if inline(t.Field(i)) {
+			if err := l.applyEnv(v.Field(i), name, path); err != nil {
+				return err
+			}
+		}
 		if key == "" {
 			continue
 		}
@@ -173,24 +259,69 @@ func (l *loader) applyEnv(v reflect.Value, name, path string) error {
 	return nil
 }
 
+// validate asks every Validator below v, the innermost first.
 func (l *loader) validate(v reflect.Value, path string) error {
-	for i := range v.NumField() {
-		if key := keyOf(v.Type().Field(i)); key != "" && v.Field(i).Kind() == reflect.Struct && !isScalarStruct(v.Field(i)) {
-			if err := l.validate(v.Field(i), join(path, key)); err != nil {
+	switch {
+	case isScalarStruct(v):
+		return nil
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		return l.validate(v.Elem(), path)
+	case v.Kind() == reflect.Slice && structured(v.Type().Elem()):
+		for i := range v.Len() {
+			if err := l.validate(v.Index(i), fmt.Sprintf("%s[%d]", path, i)); err != nil {
 				return err
 			}
+		}
+		return nil
+	case v.Kind() == reflect.Map && structured(v.Type().Elem()):
+		for _, key := range sortedKeys(v) {
+			e := reflect.New(v.Type().Elem()).Elem() // an element of a map cannot be asked in place
+			e.Set(v.MapIndex(key))
+			if err := l.validate(e, join(path, key.String())); err != nil {
+				return err
+			}
+		}
+		return nil
+	case v.Kind() != reflect.Struct:
+		return nil
+	}
+	for i := range v.NumField() {
+		f, at := v.Type().Field(i), path
+		if key := keyOf(f); key != "" {
+			at = join(path, key)
+		} else if !inline(f) {
+			continue
+		}
+		if err := l.validate(v.Field(i), at); err != nil {
+			return err
 		}
 	}
 	if val, ok := v.Addr().Interface().(Validator); ok {
 		if err := val.Validate(); err != nil {
-			where := l.file
+			where, text := l.file, join(path, err.Error())
 			if where == "" {
 				where = "configuration"
 			}
-			return sentinel.Errorf(sentinel.Invalid, "%s: %s", where, join(path, err.Error()))
+			if line := l.lineOf(text); line > 0 {
+				where = fmt.Sprintf("%s:%d", where, line)
+			}
+			return sentinel.Errorf(sentinel.Invalid, "%s: %s", where, text)
 		}
 	}
 	return nil
+}
+
+// lineOf returns the line of the key that an error's text begins with, or of the
+// nearest one above it that stands in the file, or 0.
+func (l *loader) lineOf(text string) int {
+	path, _, _ := strings.Cut(text, ": ")
+	for path != "" {
+		if line, ok := l.lines[path]; ok {
+			return line
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+	return 0
 }
 
 func (l *loader) errorf(n *yaml.Node, path, format string, args ...any) error {

@@ -18,20 +18,51 @@ func keyOf(f reflect.StructField) string {
 	return key
 }
 
+// inline reports whether the keys of a field's struct stand beside the field's own.
+func inline(f reflect.StructField) bool {
+	return f.IsExported() && f.Tag.Get("yaml") == ",inline" && f.Type.Kind() == reflect.Struct
+}
+
+// structured reports whether values of a type have keys of their own.
+func structured(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+func sortedKeys(m reflect.Value) []reflect.Value {
+	keys := m.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	return keys
+}
+
 func fieldByKey(v reflect.Value, key string) (reflect.Value, bool) {
 	for i := range v.NumField() {
-		if k := keyOf(v.Type().Field(i)); k == key && k != "" {
+		f := v.Type().Field(i)
+		if k := keyOf(f); k == key && k != "" {
 			return v.Field(i), true
+		}
+		if inline(f) {
+			if found, ok := fieldByKey(v.Field(i), key); ok {
+				return found, true
+			}
 		}
 	}
 	return reflect.Value{}, false
 }
 
 func keysOf(t reflect.Type) []string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	var keys []string
 	for i := range t.NumField() {
 		if k := keyOf(t.Field(i)); k != "" {
 			keys = append(keys, k)
+		}
+		if inline(t.Field(i)) {
+			keys = append(keys, keysOf(t.Field(i).Type)...)
 		}
 	}
 	return keys
