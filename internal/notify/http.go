@@ -229,3 +229,11 @@ func CheckURL(key, raw string) error {
 	}
 	return nil
 }
+
+// CheckSecretURL is CheckSecret for a URL that is a secret as a whole.
+func CheckSecretURL(key string, value Secret, file string) error {
+	if err := CheckSecret(key, value, file, true); err != nil || value.text == "" {
+		return err
+	}
+	return CheckURL(key, value.text)
+}

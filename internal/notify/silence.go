@@ -123,8 +123,8 @@ func (s *Silences) Add(ctx context.Context, sil Silence) (Silence, error) {
 	return sil, s.put(ctx, sil, 0)
 }
 
-// Expire ends a silence now. One that never began is made to begin and end now. The
-// error is NotFound for one that is not there and Conflict for one that has ended.
+// Expire ends a silence now, if it has not ended already. One that never began is made
+// to begin and end now. The error is NotFound for one that is not there.
 func (s *Silences) Expire(ctx context.Context, id string) error {
 	s.mu.RLock()
 	e, ok := s.byID[id]
@@ -136,7 +136,7 @@ func (s *Silences) Expire(ctx context.Context, id string) error {
 	sil := e.value
 	switch sil.State(now) {
 	case "expired":
-		return sentinel.Errorf(sentinel.Conflict, "silence %s has ended already", id)
+		return nil
 	case "pending":
 		sil.StartsAt = now.Add(-time.Millisecond)
 	}
