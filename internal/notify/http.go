@@ -237,3 +237,22 @@ func CheckSecretURL(key string, value Secret, file string) error {
 	}
 	return CheckURL(key, value.text)
 }
+
+// HTTPChannel is what every chat or push service over HTTP can be told.
+type HTTPChannel struct {
+	ChannelConfig `yaml:",inline"`
+	Transport     `yaml:",inline"`
+	// Title is a custom title; see Expand.
+	Title string `yaml:"title"`
+}
+
+// SetDefaults implements config.Defaulter.
+func (c *HTTPChannel) SetDefaults() { c.ChannelConfig = DefaultChannelConfig() }
+
+// Validate says which key is wrong and what is allowed. What is inline is asked for itself.
+func (c *HTTPChannel) Validate() error {
+	if len(c.Title) > 1000 {
+		return sentinel.Errorf(sentinel.Invalid, "title: is longer than 1000 bytes")
+	}
+	return nil
+}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/sentinelgo/sentinel/internal/notify"
-	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // The API takes summaries of 1024 characters and events of 512 KB.
@@ -18,14 +17,12 @@ const (
 
 // Config is one service of PagerDuty.
 type Config struct {
-	notify.ChannelConfig `yaml:",inline"`
-	notify.Transport     `yaml:",inline"`
+	notify.HTTPChannel `yaml:",inline"`
 	// RoutingKey is the integration's.
 	RoutingKey     notify.Secret `yaml:"routing_key"`
 	RoutingKeyFile string        `yaml:"routing_key_file"`
 	// URL is the API's; https://events.eu.pagerduty.com/v2/enqueue for European accounts.
-	URL   string `yaml:"url"`
-	Title string `yaml:"title"`
+	URL string `yaml:"url"`
 }
 
 // SetDefaults implements config.Defaulter.
@@ -37,17 +34,8 @@ func (c *Config) SetDefaults() {
 
 // Validate says which key is wrong and what is allowed.
 func (c Config) Validate() error {
-	if err := c.ChannelConfig.Validate(); err != nil {
-		return err
-	}
-	if err := c.Transport.Validate(); err != nil {
-		return err
-	}
 	if err := notify.CheckURL("url", c.URL); err != nil {
 		return err
-	}
-	if len(c.Title) > 1000 {
-		return sentinel.Errorf(sentinel.Invalid, "title: is longer than 1000 bytes")
 	}
 	return notify.CheckSecret("routing_key", c.RoutingKey, c.RoutingKeyFile, true)
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/sentinelgo/sentinel/internal/notify"
-	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // Slack's limits for a text of a section and of a header are 3000 and 150 characters.
@@ -17,29 +16,14 @@ const (
 
 // Config is one channel of Slack.
 type Config struct {
-	notify.ChannelConfig `yaml:",inline"`
-	notify.Transport     `yaml:",inline"`
+	notify.HTTPChannel `yaml:",inline"`
 	// URL is the incoming webhook's.
 	URL     notify.Secret `yaml:"url"`
 	URLFile string        `yaml:"url_file"`
-	// Title is a custom title.
-	Title string `yaml:"title"`
 }
-
-// SetDefaults implements config.Defaulter.
-func (c *Config) SetDefaults() { c.ChannelConfig = notify.DefaultChannelConfig() }
 
 // Validate says which key is wrong and what is allowed.
 func (c Config) Validate() error {
-	if err := c.ChannelConfig.Validate(); err != nil {
-		return err
-	}
-	if err := c.Transport.Validate(); err != nil {
-		return err
-	}
-	if len(c.Title) > 1000 {
-		return sentinel.Errorf(sentinel.Invalid, "title: is longer than 1000 bytes")
-	}
 	return notify.CheckSecretURL("url", c.URL, c.URLFile)
 }
 

@@ -44,12 +44,6 @@ func (c *Config) SetDefaults() { c.ChannelConfig = notify.DefaultChannelConfig()
 
 // Validate says which key is wrong and what is allowed.
 func (c Config) Validate() error {
-	if err := c.ChannelConfig.Validate(); err != nil {
-		return err
-	}
-	if err := c.Transport.Validate(); err != nil {
-		return err
-	}
 	if err := notify.CheckSecretURL("url", c.URL, c.URLFile); err != nil {
 		return err
 	}
