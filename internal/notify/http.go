@@ -256,3 +256,6 @@ func (c *HTTPChannel) Validate() error {
 	}
 	return nil
 }
+
+// Redact removes secrets from a text.
+func Redact(text string, secrets ...Secret) string { return redact(text, Request{Secrets: secrets}) }
