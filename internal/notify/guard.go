@@ -42,7 +42,7 @@ func NewGuard(allow []string) (Guard, error) {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
 			a, aerr := netip.ParseAddr(s)
-			if aerr != nil {
+			if aerr != nil || a.Zone() != "" {
 				return g, sentinel.Errorf(sentinel.Invalid, "%.60q is no network, want one such as 10.1.0.0/16", s)
 			}
 			p = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -208,14 +209,17 @@ func quote(body []byte, r Request) string {
 // redact removes the secrets of a request from a text, as they are and as they stand
 // in URLs.
 func redact(text string, r Request) string {
+	var forms []string
 	for _, s := range r.Secrets {
-		for _, form := range []string{s.text, url.QueryEscape(s.text), url.PathEscape(s.text)} {
-			if len(form) >= 4 {
-				text = strings.ReplaceAll(text, form, hidden)
-			}
+		forms = append(forms, s.text, url.QueryEscape(s.text), url.PathEscape(s.text))
+		if u, err := url.Parse(s.text); err == nil && u.Host != "" { // the secret is a URL
+			forms = append(forms, u.RequestURI(), u.Path)
 		}
-		if u, err := url.Parse(s.text); err == nil && u.Host != "" && len(u.RequestURI()) > 4 { // the secret is a URL
-			text = strings.ReplaceAll(text, u.RequestURI(), hidden)
+	}
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) }) // none must hide a part of another
+	for _, form := range forms {
+		if len(form) >= 4 {
+			text = strings.ReplaceAll(text, form, hidden)
 		}
 	}
 	return text
