@@ -211,8 +211,8 @@ func quote(body []byte, r Request) string {
 func redact(text string, r Request) string {
 	var forms []string
 	for _, s := range r.Secrets {
-		forms = append(forms, s.text, url.QueryEscape(s.text), url.PathEscape(s.text))
-		if u, err := url.Parse(s.text); err == nil && u.Host != "" { // the secret is a URL
+		forms = append(forms, s.Reveal(), url.QueryEscape(s.Reveal()), url.PathEscape(s.Reveal()))
+		if u, err := url.Parse(s.Reveal()); err == nil && u.Host != "" { // the secret is a URL
 			forms = append(forms, u.RequestURI(), u.Path)
 		}
 	}
@@ -236,10 +236,10 @@ func CheckURL(key, raw string) error {
 
 // CheckSecretURL is CheckSecret for a URL that is a secret as a whole.
 func CheckSecretURL(key string, value Secret, file string) error {
-	if err := CheckSecret(key, value, file, true); err != nil || value.text == "" {
+	if err := CheckSecret(key, value, file, true); err != nil || value.Reveal() == "" {
 		return err
 	}
-	return CheckURL(key, value.text)
+	return CheckURL(key, value.Reveal())
 }
 
 // HTTPChannel is what every chat or push service over HTTP can be told.

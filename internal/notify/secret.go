@@ -12,17 +12,26 @@ import (
 const hidden = "<secret>"
 
 // Secret is a text that is never shown: not by fmt, slog, JSON or YAML.
-type Secret struct{ text string }
+type Secret struct {
+	// text is a pointer because fmt does not ask the methods of what lies in unexported
+	// fields; it shows where a pointer points only at the top.
+	text *string
+}
 
 // NewSecret hides a text.
-func NewSecret(text string) Secret { return Secret{text} }
+func NewSecret(text string) Secret { return Secret{&text} }
 
 // Reveal returns the text, for the one place that sends it.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // String returns a stand-in, or nothing where there is nothing to hide.
 func (s Secret) String() string {
-	if s.text == "" {
+	if s.Reveal() == "" {
 		return ""
 	}
 	return hidden
@@ -34,7 +43,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads the secret itself.
 func (s *Secret) UnmarshalText(text []byte) error {
-	s.text = string(text)
+	*s = NewSecret(string(text))
 	return nil
 }
 
@@ -58,18 +67,18 @@ func ReadSecret(key string, value Secret, file string) (Secret, error) {
 	if text == "" || strings.ContainsAny(text, "\r\n\x00") {
 		return Secret{}, Permanent(sentinel.Errorf(sentinel.Invalid, "%s_file: %s must hold one line", key, file))
 	}
-	return Secret{text}, nil
+	return NewSecret(text), nil
 }
 
 // CheckSecret says whether exactly one of a value and a file is set, or none where
 // the secret is not required.
 func CheckSecret(key string, value Secret, file string, required bool) error {
 	switch {
-	case value.text != "" && file != "":
+	case value.Reveal() != "" && file != "":
 		return sentinel.Errorf(sentinel.Invalid, "%s: stands beside %s_file; write one of them", key, key)
-	case value.text == "" && file == "" && required:
+	case value.Reveal() == "" && file == "" && required:
 		return sentinel.Errorf(sentinel.Invalid, "%s: is missing; write it or %s_file", key, key)
-	case strings.ContainsAny(value.text, "\r\n\x00"):
+	case strings.ContainsAny(value.Reveal(), "\r\n\x00"):
 		return sentinel.Errorf(sentinel.Invalid, "%s: must be one line", key)
 	}
 	return nil

@@ -73,12 +73,12 @@ func (a Alert) Headline() string {
 // Details returns what else is known of an alert: name and text, in a fixed order.
 func (a Alert) Details() [][2]string {
 	var out [][2]string
-	if d := a.Annotations["description"]; d != "" && d != a.Headline() {
+	if d := a.Annotations["description"]; d != "" && Truncate(d, 500) != a.Headline() {
 		out = append(out, [2]string{"description", d})
 	}
 	var labels []string
 	for _, k := range sortedKeys(a.Labels) {
-		labels = append(labels, k+"="+a.Labels[k])
+		labels = append(labels, k+"="+Truncate(a.Labels[k], 300))
 	}
 	out = append(out, [2]string{"labels", oneLine(strings.Join(labels, " "))}, [2]string{"since", a.StartsAt.UTC().Format(time.RFC3339)})
 	if a.State == Resolved {
@@ -108,7 +108,11 @@ func (n *Notification) Text(limit int, escape func(string) string) string {
 		}
 		part := mark + " " + escape(a.Headline()) + "\n"
 		for _, d := range a.Details() {
-			part += "   " + d[0] + ": " + escape(Truncate(d[1], 1000)) + "\n"
+			text := Truncate(d[1], 1000)
+			if !plainURL(text) {
+				text = escape(text)
+			}
+			part += "   " + d[0] + ": " + text + "\n"
 		}
 		if b.Len()+len(part)+reserve > limit {
 			if i == 0 { // at least something of the first one
@@ -126,6 +130,20 @@ func (n *Notification) Text(limit int, escape func(string) string) string {
 		fmt.Fprintf(&b, "… and %d more\n", n.Truncated)
 	}
 	return strings.TrimRight(b.String(), "\n")
+}
+
+// plainURL reports whether a text is a link that no markup reads as anything else: such
+// a one has to stay as it is.
+func plainURL(s string) bool {
+	if !strings.HasPrefix(s, "https://") && !strings.HasPrefix(s, "http://") {
+		return false
+	}
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._:/?#=%+,;", r) {
+			return false
+		}
+	}
+	return true
 }
 
 // TruncateAt cuts like Truncate, but at the end of a line if there is one, so that no

@@ -65,10 +65,9 @@ type payload struct {
 
 // Escape takes Slack's control characters out of a text, so that no mention and no link
 // comes from a label; see https://docs.slack.dev/messaging/formatting-message-text.
-// A zero-width space keeps marks of style from meaning anything.
 func Escape(s string) string { return escaper.Replace(s) }
 
-var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "*", "*\u200b", "_", "_\u200b", "~", "~\u200b", "`", "`\u200b")
+var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 func (s *notifier) payload(n *notify.Notification) payload {
 	color := "#2eb886"
