@@ -26,9 +26,9 @@ var floors = map[string]int{
 	"internal/service":    2,
 	// What Sentinel does.
 	"internal/collector": 3, "internal/uplink": 3, "internal/ingest": 3, "internal/fleet": 3, "internal/query": 3,
-	"internal/api": 3, "internal/pipeline": 3, "internal/webui": 3,
+	"internal/api": 3, "internal/pipeline": 3, "internal/webui": 3, "internal/notify": 3, "internal/alerting": 3,
 	// The processes.
-	"internal/app/process": 4, "internal/app/backend": 4,
+	"internal/app/process": 4, "internal/app/backend": 4, "internal/app/notifiers": 4,
 	"internal/app/agent": 5, "internal/app/server": 5, "internal/app/worker": 5,
 	"internal/app/standalone": 6,
 	// The programs.
@@ -38,24 +38,26 @@ var floors = map[string]int{
 
 // owners names the one package that may import each third-party world.
 var owners = map[string][]string{
-	"github.com/jackc/pgx/":             {"internal/postgres"},
-	"github.com/pressly/goose/":         {"internal/postgres"},
-	"github.com/nats-io/nats.go":        {"internal/broker"},
-	"github.com/nats-io/nats-server/":   {"internal/broker/embedded"},
-	"github.com/tidwall/wal":            {"internal/wal"},
-	"google.golang.org/grpc":            {"internal/uplink", "internal/ingest", "internal/sentinelpb"},
-	"github.com/shirou/gopsutil/":       {"internal/collector"},
-	"github.com/danielgtaylor/huma/":    {"internal/api"},
-	"gopkg.in/yaml.v3":                  {"internal/config"},
-	"github.com/VictoriaMetrics/":       {"internal/telemetry"},
-	"github.com/spf13/cobra":            {"cmd"},
-	"golang.org/x/time/rate":            {"internal/ingest"},
-	"golang.org/x/crypto/":              {"internal/fleet"},
-	"golang.org/x/sys/windows/svc":      {"internal/service"},
-	"github.com/getkin/kin-openapi":     {}, // tests alone
-	"github.com/tetratelabs/wazero":     {"internal/plugin"},
-	"github.com/prometheus/prometheus/": {"internal/query"},
-	"github.com/evanw/esbuild":          {"internal/webui"},
+	"github.com/jackc/pgx/":               {"internal/postgres"},
+	"github.com/pressly/goose/":           {"internal/postgres"},
+	"github.com/nats-io/nats.go":          {"internal/broker"},
+	"github.com/nats-io/nats-server/":     {"internal/broker/embedded"},
+	"github.com/tidwall/wal":              {"internal/wal"},
+	"google.golang.org/grpc":              {"internal/uplink", "internal/ingest", "internal/sentinelpb"},
+	"github.com/shirou/gopsutil/":         {"internal/collector"},
+	"github.com/danielgtaylor/huma/":      {"internal/api"},
+	"gopkg.in/yaml.v3":                    {"internal/config"},
+	"github.com/VictoriaMetrics/":         {"internal/telemetry"},
+	"github.com/spf13/cobra":              {"cmd"},
+	"golang.org/x/time/rate":              {"internal/ingest"},
+	"golang.org/x/crypto/":                {"internal/fleet"},
+	"golang.org/x/sys/windows/svc":        {"internal/service"},
+	"github.com/getkin/kin-openapi":       {}, // tests alone
+	"github.com/tetratelabs/wazero":       {"internal/plugin"},
+	"github.com/prometheus/prometheus/":   {"internal/query"},
+	"github.com/evanw/esbuild":            {"internal/webui"},
+	"github.com/prometheus/alertmanager/": {}, // tests compare with it
+	"github.com/wneessen/go-mail":         {"internal/notify/email"},
 }
 
 type pkg struct {

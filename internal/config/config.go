@@ -127,7 +127,7 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 	switch {
 	case isScalarStruct(v):
 		return l.decodeLeaf(n, v, path)
-	case v.Kind() == reflect.Pointer && structured(v.Type()):
+	case v.Kind() == reflect.Pointer:
 		fresh := newElement(v.Type().Elem())
 		if err := l.decode(n, fresh, path); err != nil {
 			return err
@@ -293,8 +293,14 @@ func (l *loader) validate(v reflect.Value, path string) error {
 	case v.Kind() != reflect.Struct:
 		return nil
 	}
-	for _, field := range fieldsOf(v.Type()) {
-		if err := l.validate(v.FieldByIndex(field.Index), join(path, keyOf(field))); err != nil {
+	for i := range v.NumField() {
+		field, at := v.Type().Field(i), path
+		if key := keyOf(field); key != "" {
+			at = join(path, key)
+		} else if !field.Anonymous || !field.IsExported() {
+			continue
+		}
+		if err := l.validate(v.Field(i), at); err != nil {
 			return err
 		}
 	}

@@ -100,6 +100,58 @@ func TestLoadOfAFileOfItsOwn(t *testing.T) {
 	}
 }
 
+type branch struct {
+	Name   string            `yaml:"name"`
+	Wait   *time.Duration    `yaml:"wait"`
+	Below  []branch          `yaml:"below"`
+	Named  map[string]branch `yaml:"named"`
+	shared `yaml:",inline"`
+}
+
+type shared struct {
+	Tries int `yaml:"tries"`
+}
+
+func (b *branch) SetDefaults() { b.Tries = 3 }
+
+func (b branch) Validate() error {
+	if b.Name == "bad" {
+		return sentinel.Errorf(sentinel.Invalid, "name: %q is not allowed", b.Name)
+	}
+	if b.Name == "" {
+		return sentinel.Errorf(sentinel.Invalid, "name: is missing")
+	}
+	return nil
+}
+
+func TestParseOfListsAndMaps(t *testing.T) {
+	var b branch
+	text := "name: a\nwait: 5s\nbelow:\n- name: b\n  tries: 9\n  below:\n  - {name: c}\n  - {name: d}\nnamed:\n  x: {name: e}\n"
+	if err := config.Decode("text", []byte(text), &b); err != nil {
+		t.Fatal(err)
+	}
+	if *b.Wait != 5*time.Second || b.Below[0].Tries != 9 || b.Below[0].Below[1].Name != "d" ||
+		b.Below[0].Below[0].Tries != 3 || b.Named["x"].Tries != 3 || b.Below[0].Wait != nil {
+		t.Errorf("got %+v", b)
+	}
+	for _, tt := range []struct{ text, want string }{
+		{"name: a\nbelow:\n- name: b\n  naem: c\n", `text:4: below[0].naem: unknown key; did you mean "name"?`},
+		{"name: a\nbelow:\n- name: b\n- tries: x\n", `text:4: below[1].tries: want a whole number`},
+		{"name: a\nbelow:\n- name: b\n  below:\n  - tries: 1\n    name: bad\n", `text:6: below[0].below[0].name: "bad" is not allowed`},
+		{"name: a\nbelow:\n- tries: 1\n", `text:3: below[0].name: is missing`},
+		{"name: a\nnamed:\n  x:\n    name: bad\n", `text:4: named.x.name: "bad"`},
+		{"name: a\nnamed:\n  x: {name: a}\n  x: {name: b}\n", `text:4: named.x: stands there twice`},
+		{"name: a\nbelow: {name: b}\n", `text:2: below: want a list, whose items begin with "- name:"`},
+		{"name: a\nnamed: [a]\n", `text:2: named: want a map of names to keys`},
+		{"name: a\nwait: 5\n", `text:2: wait: want a duration`},
+		{"name: a\nbelow: &a [{name: b, below: *a}]\n", `below[0].below: want a list`},
+	} {
+		if err := config.Decode("text", []byte(tt.text), new(branch)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: error is %v, want %q", tt.text, err, tt.want)
+		}
+	}
+}
+
 func TestLoadNamesTheEnvironmentVariable(t *testing.T) {
 	err := config.Load("", []string{"SENTINEL_AGENT_INTERVAL=soon"}, new(sample))
 	if err == nil || !strings.Contains(err.Error(), "SENTINEL_AGENT_INTERVAL (agent.interval): want a duration") {
