@@ -96,7 +96,8 @@ func New(cfg Config) (notify.Notifier, error) {
 	e := &notifier{cfg: cfg, dialer: dialer, tls: tlsConfig, opts: []gomail.Option{gomail.WithPort(cfg.Port), gomail.WithTimeout(cfg.Timeout), gomail.WithTLSConfig(tlsConfig)}}
 	switch cfg.TLS {
 	case "implicit":
-		e.opts = append(e.opts, gomail.WithSSL(), gomail.WithTLSPolicy(gomail.TLSMandatory))
+		// The connection is encrypted by the dialer below; in this mode the library sees that.
+		e.opts = append(e.opts, gomail.WithTLSPolicy(gomail.TLSOpportunistic))
 	case "none":
 		e.opts = append(e.opts, gomail.WithTLSPolicy(gomail.NoTLS))
 	default:

@@ -45,7 +45,7 @@ type session struct {
 	password string
 }
 
-func newServer(t *testing.T) *server {
+func newServer(t *testing.T, tune func(*server)) *server {
 	t.Helper()
 	https := httptest.NewTLSServer(nil) // for its certificate, which is good for example.com and 127.0.0.1
 	https.Close()
@@ -58,6 +58,7 @@ func newServer(t *testing.T) *server {
 	if err := os.WriteFile(s.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: https.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	tune(s)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -162,8 +163,7 @@ func send(t *testing.T, c email.Config, n *notify.Notification) error {
 
 func TestMailIsSentEncryptedAndAuthenticated(t *testing.T) {
 	for _, how := range []string{"starttls", "implicit"} {
-		s := newServer(t)
-		s.implicit = how == "implicit"
+		s := newServer(t, func(s *server) { s.implicit = how == "implicit" })
 		c := s.config()
 		c.TLS = how
 		n := notifytest.Message(notifytest.Alert("db1"))
@@ -190,7 +190,7 @@ func TestMailIsSentEncryptedAndAuthenticated(t *testing.T) {
 }
 
 func TestHeadersCannotBeInjected(t *testing.T) {
-	s := newServer(t)
+	s := newServer(t, func(*server) {})
 	n := notifytest.Message(notifytest.Hostile())
 	c := s.config()
 	c.Subject = "{{ $labels.instance }}{{ $annotations.summary }}"
@@ -230,9 +230,11 @@ func TestFailuresOfMail(t *testing.T) {
 		{"another name", func(_ *server, c *email.Config) { c.Host = "localhost" }, false},
 		{"private address", func(_ *server, c *email.Config) { c.AllowPrivate = nil }, true},
 	} {
-		s := newServer(t)
-		c := s.config()
-		tt.tune(s, &c)
+		var c email.Config
+		newServer(t, func(s *server) {
+			c = s.config()
+			tt.tune(s, &c)
+		})
 		began := time.Now()
 		err := send(t, c, notifytest.Message(notifytest.Alert("db1")))
 		var f *notify.Failure
