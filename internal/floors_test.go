@@ -24,7 +24,7 @@ var floors = map[string]int{
 	"internal/localpg": 2, "internal/devca": 2, "internal/config": 2, "internal/telemetry": 2, "internal/backoff": 2,
 	// What Sentinel does.
 	"internal/collector": 3, "internal/uplink": 3, "internal/ingest": 3, "internal/fleet": 3, "internal/query": 3,
-	"internal/api": 3, "internal/pipeline": 3, "internal/webui": 3,
+	"internal/api": 3, "internal/pipeline": 3, "internal/webui": 3, "internal/alerting": 3,
 	// The processes.
 	"internal/app/process": 4, "internal/app/backend": 4,
 	"internal/app/agent": 5, "internal/app/server": 5, "internal/app/worker": 5,

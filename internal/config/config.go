@@ -64,6 +64,28 @@ func Load(path string, environ []string, out any) error {
 	return l.validate(reflect.ValueOf(out).Elem(), "")
 }
 
+// Parse reads one YAML document that is no configuration file, such as alerting
+// rules, into out, a pointer to a struct. It is as strict as Load, in the structs of
+// lists as well, and knows neither sections nor the environment nor Validators.
+// name is the file's, for errors. Errors are Invalid.
+func Parse(name string, raw []byte, out any) error {
+	l := loader{file: name, plain: true}
+	return l.decodeFile(raw, reflect.ValueOf(out).Elem())
+}
+
+// Lines tells at which line of its file each key of a mapping stands; "" is the
+// mapping itself. A struct with a field of this type has it filled, so that what
+// judges the values later can name the line.
+type Lines map[string]int
+
+// Of returns the line of a key, or the mapping's where the key is not there.
+func (l Lines) Of(key string) int {
+	if n, ok := l[key]; ok {
+		return n
+	}
+	return l[""]
+}
+
 // Dump writes the configuration as YAML, the form that Load reads.
 func Dump(w io.Writer, cfg any) error {
 	enc := yaml.NewEncoder(w)
@@ -75,8 +97,9 @@ func Dump(w io.Writer, cfg any) error {
 }
 
 type loader struct {
-	file string
-	env  map[string]string
+	file  string
+	env   map[string]string
+	plain bool // one document for itself, without sections
 }
 
 func (l *loader) decodeFile(raw []byte, out reflect.Value) error {
@@ -96,6 +119,9 @@ func (l *loader) decodeFile(raw []byte, out reflect.Value) error {
 
 // decode puts a node into v, a settable value at the given path.
 func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
+	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct && n.Kind == yaml.SequenceNode && !isScalarStruct(reflect.New(v.Type().Elem()).Elem()) {
+		return l.decodeList(n, v, path)
+	}
 	if v.Kind() != reflect.Struct || isScalarStruct(v) {
 		return l.decodeLeaf(n, v, path)
 	}
@@ -106,6 +132,10 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 		return l.errorf(n, path, "want keys below it, such as %q", firstKey(v.Type()))
 	}
 	seen := map[string]bool{}
+	lines := linesOf(v)
+	if lines != nil {
+		lines[""] = n.Line
+	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		at := join(path, key.Value)
@@ -113,17 +143,32 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 			return l.errorf(key, at, "stands there twice")
 		}
 		seen[key.Value] = true
+		if lines != nil {
+			lines[key.Value] = key.Line
+		}
 		field, ok := fieldByKey(v, key.Value)
 		if !ok {
-			if path == "" && isSection(key.Value) && sectioned(v.Type()) {
+			if path == "" && !l.plain && isSection(key.Value) && sectioned(v.Type()) {
 				continue
 			}
-			return l.errorf(key, at, "unknown key; %s", suggest(key.Value, v.Type(), path == ""))
+			return l.errorf(key, at, "unknown key; %s", suggest(key.Value, v.Type(), path == "" && !l.plain))
 		}
 		if err := l.decode(value, field, at); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// decodeList puts a list of mappings into v, a slice of structs.
+func (l *loader) decodeList(n *yaml.Node, v reflect.Value, path string) error {
+	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		if err := l.decode(item, list.Index(i), fmt.Sprintf("%s[%d]", path, i)); err != nil {
+			return err
+		}
+	}
+	v.Set(list)
 	return nil
 }
 

@@ -27,6 +27,17 @@ func fieldByKey(v reflect.Value, key string) (reflect.Value, bool) {
 	return reflect.Value{}, false
 }
 
+// linesOf returns the struct's Lines, made if need be, or nil where it has none.
+func linesOf(v reflect.Value) Lines {
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Type() == reflect.TypeFor[Lines]() && f.CanSet() {
+			f.Set(reflect.ValueOf(Lines{}))
+			return f.Interface().(Lines) //nolint:errcheck // its type was asked for
+		}
+	}
+	return nil
+}
+
 func keysOf(t reflect.Type) []string {
 	var keys []string
 	for i := range t.NumField() {
