@@ -138,7 +138,7 @@ func (a *agent) advance(t, patience int64) (lost int64) {
 
 // current reports whether a cycle of event time t that arrives at now speaks of the
 // present: nothing newer is likely to be on its way. It is not where the agent is
-// behind its own best by more than two cycles, as it is while buffered data arrives.
+// behind its own best by more than half a minute, as it is while buffered data arrives.
 // A difference that stays is taken for the clock's after half of patience.
 func (a *agent) current(t, now, patience int64) bool {
 	skew := t - now
@@ -146,11 +146,10 @@ func (a *agent) current(t, now, patience int64) bool {
 		a.behind = 0
 		return false
 	}
-	tolerance := minStep + 2*a.usual
 	switch {
-	case skew >= a.offset-tolerance:
+	case skew >= a.offset-maxLag:
 		a.behind = 0
-	case a.behind == 0 || now < a.behind || skew > a.behindSkew+tolerance:
+	case a.behind == 0 || now < a.behind || skew > a.behindSkew+maxLag:
 		a.behind, a.behindSkew = now, skew
 		return false
 	case now-a.behind <= patience/2:
@@ -165,6 +164,7 @@ func (a *agent) current(t, now, patience int64) bool {
 const (
 	minStep      = 30_000  // ms; smaller steps are never noticed
 	maxFirstStep = 300_000 // ms
+	maxLag       = 30_000  // ms
 )
 
 // duplicate reports whether the stream had a cycle of time t lately.

@@ -280,23 +280,22 @@ func (e *Engine) announce(in *instance, fresh bool, t, now int64) {
 	if said == Unknown {
 		said = in.was
 	}
+	if said != Firing && in.State == Firing && in.Quiet != 0 {
+		in.Machine = Machine{State: Inactive, End: t} // it ended before it could be spoken of
+	}
 	switch {
-	case said == in.State:
-		if said == Firing { // the same incident, also where it ended and began again unseen
-			in.Start, in.Fired = in.told.Start, in.told.Fired
-		}
-		if in.said == Unknown {
+	case said == Inactive && in.State == Inactive:
+	case said == in.State, said == Firing && in.State == Pending: // the latter ended and began again unseen
+		switch {
+		case in.said == Unknown:
 			e.emit(in, said, DataBack, t, now)
-		} else if in.Quiet != 0 && in.told.Quiet == 0 {
+		case in.Quiet != 0 && in.told.Quiet == 0:
 			e.emit(in, said, Recovering, t, now)
-		} else if in.Quiet == 0 && in.told.Quiet != 0 {
+		case in.Quiet == 0 && in.told.Quiet != 0:
 			e.emit(in, said, Relapsed, t, now)
 		}
 	case said == Firing:
 		e.emit(in, Resolved, e.endReason(in), t, now)
-		if in.State == Pending {
-			e.emit(in, Pending, ConditionMet, t, now)
-		}
 	case in.State == Inactive:
 		e.emit(in, Inactive, ConditionEnded, t, now)
 	default:
@@ -306,7 +305,10 @@ func (e *Engine) announce(in *instance, fresh bool, t, now int64) {
 
 // emit says a transition to a state. Its event time is t.
 func (e *Engine) emit(in *instance, to State, reason Reason, t, now int64) {
-	from := in.said
+	from, before := in.said, in.said
+	if before == Unknown {
+		before = in.was
+	}
 	in.said, in.was, in.reason = to, "", reason
 	switch to {
 	case Unknown:
@@ -314,7 +316,10 @@ func (e *Engine) emit(in *instance, to State, reason Reason, t, now int64) {
 	case Resolved:
 		in.said = Inactive
 	case Pending, Firing:
-		in.told = in.Machine
+		start, fired := in.told.Start, in.told.Fired
+		if in.told = in.Machine; to == Firing && before == Firing { // still the same incident
+			in.told.Start, in.told.Fired = start, fired
+		}
 	}
 	tr := Transition{Incident: e.incident(in), From: from, To: to, At: at(t), Now: at(now),
 		Severity: in.rule.Severity, Runbook: in.rule.Runbook, Values: in.values()}

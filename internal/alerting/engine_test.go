@@ -53,7 +53,7 @@ func TestKinds(t *testing.T) {
 		{"rate after a reset", `{alert: x, series: a, function: rate, window: 30s, condition: above 1.5}`, "1000+10x5 5+10x5", ""},
 		{"increase", `{alert: x, series: a, function: increase, window: 30s, condition: above 0}`, "7 7 8 8 8 8 8 8", "20s firing, 40s resolved"},
 		{"delta", `{alert: x, series: a, function: delta, window: 30s, condition: below -5}`, "9x4 2 2 2 2", "50s firing, 1m10s resolved"},
-		{"forecast", `{alert: x, kind: forecast, series: a, window: 1m, ahead: 10m, condition: below 0}`, "100-2x10 80x12", "1m firing, 2m20s resolved"},
+		{"forecast", `{alert: x, kind: forecast, series: a, window: 1m, ahead: 10m, condition: below 0}`, "100-2x10 80x12", "1m firing, 2m resolved"},
 		{"anomaly", `{alert: x, kind: anomaly, series: a, window: 10m, min_history: 100s, condition: above 6}`, "10 11 9 10 11 9 10 11 9 10 11 10 99 10", "2m firing, 2m10s resolved"},
 		{"anomaly without history", `{alert: x, kind: anomaly, series: a, window: 10m, min_history: 100s, condition: above 6}`, "10 11 9 99 10", ""},
 		{"absence", `{alert: x, kind: absence, series: a, window: 30s}`, "1 1 _x6 1 1", "40s firing, 1m20s resolved"},

@@ -98,9 +98,10 @@ type Transition struct {
 	Runbook     string            `json:"runbook,omitempty"`
 }
 
-// Pages reports whether the transition is one that people are told of.
+// Pages reports whether the transition is one that people are told of: the begin of a
+// firing, once, and its end.
 func (t Transition) Pages() bool {
-	return t.From != t.To && (t.To == Firing && t.Was != Firing || t.To == Resolved)
+	return t.From != t.To && (t.To == Firing && t.Reason != DataBack || t.To == Resolved)
 }
 
 // Fingerprint names the incident of a rule for a series of an agent.

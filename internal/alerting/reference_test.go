@@ -194,7 +194,7 @@ func (f *reference) feed(c *Cycle, now int64) {
 
 func (f *reference) fresh(t, now int64) bool {
 	skew, patience := t-now, f.opts.Patience.Milliseconds()
-	room := 30_000 + 2*f.usual
+	room := int64(30_000)
 	if skew < -patience {
 		f.behind = 0
 		return false
@@ -373,36 +373,37 @@ func (f *reference) judge(i *refIncident, v verdict, t, now int64, fresh bool) {
 	if effective == Unknown {
 		effective = i.was
 	}
-	if effective == m.State {
-		if m.State == Firing {
-			m.Start, m.Fired = i.told.Start, i.told.Fired
-		}
-		if i.said == Unknown || (m.Quiet != 0) != (i.told.Quiet != 0) {
-			f.say(i, m.State, t, now)
-		}
-		return
+	if effective != Firing && m.State == Firing && m.Quiet != 0 {
+		*m = Machine{State: Inactive, End: t}
 	}
-	if effective == Firing {
+	switch {
+	case effective == m.State || effective == Firing && m.State == Pending:
+		if i.said == Unknown || effective != Inactive && (m.Quiet != 0) != (i.told.Quiet != 0) {
+			f.say(i, effective, t, now)
+		}
+	case effective == Firing:
 		f.say(i, Resolved, t, now)
-		if m.State == Inactive {
-			return
-		}
+	default:
+		f.say(i, m.State, t, now)
 	}
-	f.say(i, m.State, t, now)
 }
 
 func (f *reference) say(i *refIncident, to State, t, now int64) {
 	tr := Transition{From: i.said, To: to, At: at(t), Now: at(now)}
 	tr.Rule, tr.Series = i.rule.ID(), i.series
-	tr.StartsAt, tr.FiredAt = at(i.told.Start), at(i.told.Fired)
+	firing := i.said == Firing || i.said == Unknown && i.was == Firing
+	old := i.told
 	i.was = ""
 	switch to {
 	case Pending, Firing:
 		i.told = i.m
-		tr.StartsAt, tr.FiredAt = at(i.m.Start), at(i.m.Fired)
+		if firing {
+			i.told.Start, i.told.Fired = old.Start, old.Fired
+		}
 	case Unknown:
 		i.was = i.said
 	}
+	tr.StartsAt, tr.FiredAt = at(i.told.Start), at(i.told.Fired)
 	if i.said = to; to == Resolved {
 		i.said = Inactive
 	}
