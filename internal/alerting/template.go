@@ -115,7 +115,7 @@ func (t template) write(values map[string]float64, labels map[string]string) str
 		case p.name == "":
 			b.WriteString(p.text)
 		case isLabel:
-			b.WriteString(strings.ToValidUTF8(strings.Map(printable, labels[label]), "?"))
+			b.WriteString(strings.Map(printable, labels[label]))
 		default:
 			if v, ok := values[p.name]; ok && !math.IsNaN(v) {
 				b.WriteString(formatOf(p.format)(v))

@@ -3,6 +3,7 @@ package alerting
 import (
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -239,9 +240,21 @@ func (v *validator) conditions(r *Rule, bad complain) {
 	if r.Condition.Op == NoOp {
 		bad("condition", "is missing; want one such as \"above 90\"")
 	}
-	if r.Recovery.Op != NoOp && r.Recovery.Holds(r.Condition.Bound) && r.Condition.Holds(r.Condition.Bound) {
-		bad("recovery", "%s and %s hold at the same time", r.Recovery, r.Condition)
+	if v, both := overlap(r.Condition, r.Recovery); both {
+		bad("recovery", "%s and %s hold at the same time, as at %g", r.Recovery, r.Condition, v)
 	}
+}
+
+// overlap returns a value at which both conditions hold.
+func overlap(a, b Condition) (float64, bool) {
+	for _, bound := range [...]float64{a.Bound, b.Bound, -a.Bound, -b.Bound, (a.Bound + b.Bound) / 2, 1e300, -1e300} {
+		for _, v := range [...]float64{bound, math.Nextafter(bound, math.Inf(1)), math.Nextafter(bound, math.Inf(-1))} {
+			if a.Holds(v) && b.Holds(v) {
+				return v, true
+			}
+		}
+	}
+	return 0, false
 }
 
 func (v *validator) texts(r *Rule, bad complain) {
