@@ -66,7 +66,7 @@ not hold.`)
 		return sentinel.Errorf(sentinel.Invalid, "--output %q: want table, json or csv", c.output)
 	}
 	root.AddCommand(c.agentCommand(), c.queryCommand(), c.inspectCommand(),
-		c.enrolmentCommand(), c.tokenCommand(), c.userCommand(), c.auditLogCommand(), c.whoamiCommand(), c.setupCommand())
+		c.enrolmentCommand(), c.tokenCommand(), c.userCommand(), c.auditLogCommand(), c.whoamiCommand(), c.setupCommand(), c.ruleCommand())
 	return root
 }
 
