@@ -3,8 +3,11 @@ package alerting
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"time"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 const (
@@ -31,7 +34,9 @@ func (e *Engine) Advance(now time.Time) []Transition {
 	}
 	if ms-e.swept >= sweepEvery || ms < e.swept {
 		e.swept = ms
-		e.sweep()
+		for _, a := range e.agents {
+			a.sweep()
+		}
 	}
 	return e.take()
 }
@@ -145,25 +150,40 @@ func (e *Engine) endReason(in *instance) Reason {
 }
 
 // sweep forgets layouts that an agent no longer sends, and series that stand in none.
-func (e *Engine) sweep() {
-	for _, a := range e.agents {
-		for hash, s := range a.streams {
-			if s.last < a.mark-MaxWindow.Milliseconds() {
-				delete(a.streams, hash)
-			}
-		}
-		used := map[*instance]bool{}
-		for _, s := range a.streams {
-			for _, sl := range s.slots {
-				used[sl.inst] = true
-			}
-		}
-		for k, in := range a.instances {
-			if !used[in] && in.idle() && in.rule.Kind != Absence {
-				delete(a.instances, k)
-			}
+func (a *agent) sweep() {
+	for hash, s := range a.streams {
+		if s.last < a.mark-sweepEvery {
+			delete(a.streams, hash)
 		}
 	}
+	used, succeeding := map[*instance]bool{}, map[string]bool{}
+	for _, s := range a.streams {
+		for _, sl := range s.slots {
+			used[sl.inst] = true
+		}
+		for _, st := range s.state {
+			succeeding[st.collector] = true
+		}
+	}
+	for k, in := range a.instances {
+		if !used[in] && in.idle() && in.rule.Kind != Absence {
+			delete(a.instances, k)
+		}
+	}
+	maps.DeleteFunc(a.collectors, func(name string, _ bool) bool { return !succeeding[name] })
+}
+
+// forget makes room for one more layout.
+func (a *agent) forget() {
+	var oldest sentinel.LayoutHash
+	last := int64(math.MaxInt64)
+	for hash, s := range a.streams {
+		if s.last < last || s.last == last && slices.Compare(hash[:], oldest[:]) < 0 {
+			oldest, last = hash, s.last
+		}
+	}
+	delete(a.streams, oldest)
+	a.sweep()
 }
 
 // Incidents returns all that are not inactive, ordered, for another owner.

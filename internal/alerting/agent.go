@@ -19,8 +19,8 @@ func (a Agent) equal(b Agent) bool {
 }
 
 // Cycle is what one collection produced, with all that the engine wants to know of
-// it. Series is the layout that Layout names; it is looked at when the agent uses the
-// layout for the first time, and may be nil from then on.
+// it. Series is the layout that Layout names; it is looked at once for each agent and
+// layout, but should always be there: layouts out of use are forgotten.
 type Cycle struct {
 	Agent  Agent
 	Layout sentinel.LayoutHash
@@ -49,7 +49,10 @@ type AgentState struct {
 
 // recentTimes is how many times of a stream are remembered to tell a duplicate from
 // a clock that runs through the same minutes again.
-const recentTimes = 32
+const recentTimes = 128
+
+// maxStreams bounds the layouts of one agent that are held at a time.
+const maxStreams = 64
 
 // stream is one layout of one agent.
 type stream struct {

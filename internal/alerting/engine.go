@@ -107,6 +107,9 @@ func (e *Engine) feed(c *Cycle, now int64, live bool) {
 	}
 	s := a.streams[c.Layout]
 	if s == nil && len(c.Series) > 0 {
+		if len(a.streams) >= maxStreams {
+			a.forget()
+		}
 		s = &stream{layout: c.Series}
 		a.streams[c.Layout] = s
 		e.bind(a, s)

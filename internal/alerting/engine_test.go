@@ -1,6 +1,10 @@
 package alerting
 
 import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -237,5 +241,59 @@ func TestSeriesAreBounded(t *testing.T) {
 	c.Time = c.Time.Add(time.Second)
 	if got := e.Feed(c, c.Time); got != nil || e.Stats().Malformed != 1 {
 		t.Errorf("got %v, %+v", got, e.Stats())
+	}
+}
+
+// TestP23LayoutsAreBounded: an agent that sends a new layout each time costs no more
+// than a bounded number of them.
+func TestP23LayoutsAreBounded(t *testing.T) {
+	e := New(mustRules(t, `groups: [{name: g, rules: [{alert: any, series: '{__name__=~".+"}', function: avg, window: 1h, condition: above 5}]}]`), DefaultOptions())
+	for i := range 5000 {
+		now := testStart().Add(time.Duration(i) * time.Second)
+		e.Feed(Cycle{Agent: testAgent(), Layout: sentinel.LayoutHash{byte(i), byte(i >> 8)}, Time: now, Values: []float64{1, 1}, Series: sentinel.Layout{
+			sentinel.NewSeries("a", sentinel.Gauge, "", "n", fmt.Sprint(i)),
+			sentinel.NewSeries("node_scrape_collector_success", sentinel.Gauge, "", "collector", fmt.Sprint(i))}}, now)
+	}
+	a := e.agents["ag-1"]
+	if len(a.streams) > maxStreams || len(a.instances) > 3*maxStreams || len(a.collectors) > maxStreams {
+		t.Errorf("%d layouts, %d series and %d collectors are held", len(a.streams), len(a.instances), len(a.collectors))
+	}
+}
+
+// TestDenseWindows: where samples share a point, avg is over all of them, and
+// extremes are kept.
+func TestDenseWindows(t *testing.T) {
+	for _, fn := range []Function{Avg, Min, Max, P95, Increase} {
+		r := &Rule{Kind: Threshold, Function: fn, Window: 10 * time.Second, Condition: Condition{Above, 1e18}}
+		w := &window{}
+		rng := rand.New(rand.NewPCG(5, 5))
+		var all []point
+		counter := 0.0
+		for i := range int64(30_000) {
+			v := float64(rng.IntN(1000))
+			if fn == Increase {
+				counter += float64(rng.IntN(3))
+				v = counter
+			}
+			w.push(r, i+1, v)
+			all = append(all, point{t: i + 1, v: v})
+			if i < 10_000 || i%997 != 0 {
+				continue
+			}
+			var in []float64
+			for _, p := range all[i-9_999:] {
+				in = append(in, p.v)
+			}
+			first, last := in[0], in[len(in)-1]
+			slices.Sort(in)
+			sum := 0.0
+			for _, v := range in {
+				sum += v
+			}
+			want := map[Function]float64{Avg: sum / float64(len(in)), Min: in[0], Max: in[len(in)-1], P95: 1000, Increase: last - first}[fn]
+			if got := w.answer(r, i+1).value; math.Abs(got-want) > 0.01*math.Max(want, 100) {
+				t.Fatalf("%s at %d: got %g, want %g", fn, i, got, want)
+			}
+		}
 	}
 }

@@ -167,10 +167,8 @@ func (r *Rule) judge(res result) verdict {
 }
 
 // step moves the machine on. t is the event time, o the observed time: t less what was
-// not observed, from which Since and Quiet are counted. It reports whether anything
-// changed.
-func (m *Machine) step(r *Rule, v verdict, t, o int64) bool {
-	before := *m
+// not observed, from which Since and Quiet are counted.
+func (m *Machine) step(r *Rule, v verdict, t, o int64) {
 	switch m.State {
 	case Pending:
 		switch {
@@ -180,10 +178,10 @@ func (m *Machine) step(r *Rule, v verdict, t, o int64) bool {
 			*m = Machine{State: Inactive, End: t}
 		}
 	case Firing:
-		switch {
-		case v == holds || v == undecided:
+		switch v {
+		case holds, undecided:
 			m.Quiet = 0
-		case v == recovered:
+		case recovered:
 			if m.Quiet == 0 {
 				m.Quiet = max(o, 1)
 			}
@@ -199,5 +197,4 @@ func (m *Machine) step(r *Rule, v verdict, t, o int64) bool {
 			}
 		}
 	}
-	return *m != before
 }

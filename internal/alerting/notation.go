@@ -9,8 +9,11 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
-// maxTestValues bounds the samples of one series in a test.
-const maxTestValues = 100_000
+// Bounds of a test: the samples of one series, and any duration.
+const (
+	maxTestValues = 100_000
+	maxTestSpan   = 400 * 24 * time.Hour
+)
 
 // expand reads promtool's notation of a series of values: numbers separated by spaces,
 // 0+10x20 (start, step and how many more), 5x3 (5, four times), _ (no sample) and _x5.
@@ -96,15 +99,11 @@ func (s *span) UnmarshalText(text []byte) error {
 				break
 			}
 		}
-		if unit == 0 {
+		if unit == 0 || time.Duration(n) > (maxTestSpan-total)/unit {
 			rest = "?"
 			break
 		}
 		total += time.Duration(n) * unit
-		if total > 400*24*time.Hour || n > 400*24*3600*1000 {
-			rest = "?"
-			break
-		}
 	}
 	if rest != "" || len(text) == 0 {
 		return sentinel.Errorf(sentinel.Invalid, "want a duration such as 30s, 5m or 1d, not %.40q", text)
