@@ -127,7 +127,7 @@ func (a *agent) advance(t, patience int64) (lost int64) {
 	d := t - a.mark
 	a.mark = t
 	if a.usual == 0 {
-		a.usual = min(d, maxFirstStep)
+		a.usual = min(d, patience/2)
 	}
 	if limit := max(2*a.usual, minStep); d > limit {
 		lost = d - a.usual
@@ -165,9 +165,8 @@ func (a *agent) current(t, now, patience int64) bool {
 }
 
 const (
-	minStep      = 30_000  // ms; smaller steps are never noticed
-	maxFirstStep = 300_000 // ms
-	maxLag       = 30_000  // ms
+	minStep = 30_000 // ms; smaller steps are never noticed
+	maxLag  = 30_000 // ms
 )
 
 // duplicate reports whether the stream had a cycle of time t lately.

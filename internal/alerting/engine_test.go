@@ -297,3 +297,32 @@ func TestDenseWindows(t *testing.T) {
 		}
 	}
 }
+
+// TestRuleTestsWithLongIntervals: what is collected once an hour is not unknown between.
+func TestRuleTestsWithLongIntervals(t *testing.T) {
+	rules := mustRules(t, `groups: [{name: g, rules: [{alert: hot, series: a, condition: above 5, for: 3h}]}]`)
+	failures, _, err := RunTestsOn(rules, "t.yml", []byte(`tests: [{interval: 1h, input_series: [{series: a, values: 1 9x20}], alert_rule_test: [
+	  {eval_time: 3h30m, alertname: hot}, {eval_time: 4h30m, alertname: hot, exp_alerts: [{exp_labels: {}}]}, {eval_time: 5h30m, alertname: hot, exp_alerts: [{exp_labels: {}}]}]}]`))
+	if err != nil || len(failures) > 0 {
+		t.Error(failures, err)
+	}
+}
+
+// TestMetricOfNobodyIsGoneAfterADay: no collector is known to be asked about it.
+func TestMetricOfNobodyIsGoneAfterADay(t *testing.T) {
+	e := New(mustRules(t, `groups: [{name: g, rules: [{alert: hot, series: a, condition: above 5}]}]`), DefaultOptions())
+	var said []string
+	for i := range 26 * 60 {
+		now := testStart().Add(time.Duration(i) * time.Minute)
+		c := cycle(now, 9, 1)
+		if i > 0 {
+			c.Values[0] = sentinel.Absent()
+		}
+		for _, tr := range append(e.Feed(c, now), e.Advance(now)...) {
+			said = append(said, fmt.Sprintf("%s %s %s", short(now.Sub(testStart())), tr.To, tr.Reason))
+		}
+	}
+	if got := strings.Join(said, ", "); got != "0s firing condition_met, 11m unknown collector_failed, 24h1m resolved series_gone" {
+		t.Error(got)
+	}
+}

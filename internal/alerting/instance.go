@@ -174,5 +174,8 @@ func (a *agent) whereabouts(in *instance) Reason {
 			return SeriesGone
 		}
 	}
+	if a.mark-in.at > MaxWindow.Milliseconds() { // nothing will ever tell
+		return SeriesGone
+	}
 	return CollectorFailed
 }

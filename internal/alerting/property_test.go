@@ -33,6 +33,7 @@ groups:
   - {alert: odd, kind: anomaly, series: a, window: 10m, min_history: 3m, condition: outside 4, recovery: inside 2}
   - {alert: fc, kind: forecast, series: a, window: 2m, ahead: 5m, condition: above 10.0001, recovery: below 7.0001}
   - {alert: gone, kind: absence, series: a, window: 1m, for: 20s}
+  - {alert: other, series: d, condition: above 5, for: 15s}
   - {alert: silent, kind: absence, window: 3m, keep_firing_for: 30s}
 `
 
@@ -54,6 +55,7 @@ func testAgent() Agent {
 func trace(rng *rand.Rand, wild bool) []input {
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 	series := sentinel.Layout{sentinel.NewSeries("a", sentinel.Gauge, "", "x", "1"), sentinel.NewSeries("c", sentinel.Counter, "")}
+	other := sentinel.Layout{sentinel.NewSeries("d", sentinel.Gauge, "")}
 	interval := []int64{5_000, 10_000, 15_000}[rng.IntN(3)]
 	var list []input
 	level, counter, slope, clock := 3, 0, 1, int64(0)
@@ -117,6 +119,10 @@ func trace(rng *rand.Rand, wild bool) []input {
 			if wild && rng.IntN(30) == 0 && len(list) > 2 {
 				list[len(list)-1], list[len(list)-2] = list[len(list)-2], list[len(list)-1]
 			}
+		}
+		if now >= cut && rng.IntN(3) == 0 { // another layout of the same agent, a little older
+			list = append(list, input{now: now + 1_000, cycle: &Cycle{Agent: testAgent(), Layout: sentinel.LayoutHash{1}, Series: other,
+				Time: time.UnixMilli(now + clock - rng.Int64N(3_000)), Values: []float64{values[0] + 2}}})
 		}
 		list = append(list, input{now: now + 2_000})
 		if gap := now - start; gap > 0 && rng.IntN(3) == 0 {

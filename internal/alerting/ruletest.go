@@ -168,7 +168,9 @@ func (t *ruleTest) run(file string, rules *RuleSet) ([]Failure, int, error) {
 	fail := func(line int, format string, args ...any) error {
 		return sentinel.Errorf(sentinel.Invalid, "%s:%d: %s: %s", file, line, t.Name, fmt.Sprintf(format, args...))
 	}
-	r := testRun{engine: New(rules, DefaultOptions()), agent: t.who(), alerts: map[string]Transition{}}
+	opts := DefaultOptions()
+	opts.Patience = max(opts.Patience, 5*time.Duration(t.Interval)) // as for agents that collect so rarely
+	r := testRun{engine: New(rules, opts), agent: t.who(), alerts: map[string]Transition{}}
 	longest := 0
 	for _, in := range t.InputSeries {
 		series, err := parseSeries(in.Series)
