@@ -139,7 +139,7 @@ func TestP30ClocksPageNobody(t *testing.T) {
 					} else {
 						c.Time = real.Add(clock)
 					}
-					for _, tr := range append(e.Feed(c, now), e.Advance(now)...) {
+					for _, tr := range slices.Concat(e.Advance(now), e.Feed(c, now), e.Advance(now)) {
 						if tr.Pages() {
 							t.Fatalf("service %v, step %s, back after %d: %s is %s at %s", service, step, back, tr.Rule, tr.To, now)
 						}
@@ -165,5 +165,60 @@ func TestWatermarkIsOfTheAgent(t *testing.T) {
 	near := cycle(now.Add(-20*time.Second), 1, 9)
 	if got := e.Feed(near, now); len(got) != 1 || got[0].To != Firing {
 		t.Errorf("data of another layout beside the watermark said %v", summary(got))
+	}
+}
+
+// TestP28SlowCatchUp: an agent was cut off for nine minutes and brings its data at twice
+// the pace of time. What began and ended before it has caught up pages nobody; what
+// lasts does, once it has.
+func TestP28SlowCatchUp(t *testing.T) {
+	for _, lasts := range []bool{false, true} {
+		e := New(mustRules(t, `groups: [{name: g, rules: [{alert: hot, series: a, condition: above 5}]}]`), DefaultOptions())
+		sent, pages := 0, []time.Duration{}
+		for s := 0; s < 2400; s += 5 {
+			now := testStart().Add(time.Duration(s) * time.Second)
+			due := s/10 + 1
+			switch {
+			case s >= 600 && s < 1140: // cut off
+				due = sent
+			case s >= 1140: // two cycles for one
+				due = min(due, sent+1)
+			}
+			for ; sent < due; sent++ {
+				v, at := 1.0, sent*10
+				if at >= 1230 && (at < 1290 || lasts) {
+					v = 9
+				}
+				for _, tr := range e.Feed(cycle(testStart().Add(time.Duration(at)*time.Second), v), now) {
+					if tr.Pages() {
+						pages = append(pages, now.Sub(testStart()))
+					}
+				}
+			}
+			e.Advance(now)
+		}
+		if lasts && (len(pages) != 1 || pages[0] < 1290*time.Second || pages[0] > 1800*time.Second) || !lasts && len(pages) > 0 {
+			t.Errorf("it lasts %v: paged after %v", lasts, pages)
+		}
+	}
+}
+
+// TestSlowClockStillPages: a clock that is four minutes behind for good is not taken
+// for a backlog for ever.
+func TestSlowClockStillPages(t *testing.T) {
+	e := New(mustRules(t, `groups: [{name: g, rules: [{alert: hot, series: a, condition: above 5}]}]`), DefaultOptions())
+	var pages []time.Duration
+	for s := 0; s < 1200; s += 10 {
+		now := testStart().Add(time.Duration(s) * time.Second)
+		v := 1.0
+		if s >= 60 {
+			v = 9
+		}
+		for range e.Feed(cycle(now.Add(-4*time.Minute), v), now) {
+			pages = append(pages, now.Sub(testStart()))
+		}
+	}
+	if len(pages) != 1 || pages[0] > 6*time.Minute {
+		t.Errorf("paged after %v, want once within patience", pages)
 	}
 }
