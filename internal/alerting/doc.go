@@ -16,6 +16,12 @@
 // While an incident's samples stay out for longer than Options.Patience its state is
 // Unknown, with the reason; unknown is neither firing nor resolved.
 //
+// An owner of agents makes one Engine for them. It warms it with the samples of the
+// longest window (Warm), takes over the state of the owner before (Import), and from
+// then on hands it every cycle (Feed), every change of a session (SetPresence) and the
+// time, about once a second (Advance). It keeps the last Transition of each
+// fingerprint where the next owner finds it: that is all the state there is.
+//
 // Time that was not observed does not count for `for` and `keep_firing_for`, and no
 // window reaches across it. So a clock that steps ages nothing.
 package alerting

@@ -105,6 +105,9 @@ func TestReasons(t *testing.T) {
 		{"agent wedged", func(e *Engine, c Cycle, now time.Time) []Transition {
 			return e.SetPresence(Presence{Agent: c.Agent, Connected: true}, now)
 		}, "hot unknown agent_stalled"},
+		{"backlog announced", func(e *Engine, c Cycle, now time.Time) []Transition {
+			return e.SetPresence(Presence{Agent: c.Agent, Connected: true, Backlog: true}, now)
+		}, "hot unknown backlog"},
 		{"backlog arrives", func(e *Engine, c Cycle, now time.Time) []Transition {
 			c.Time = c.Time.Add(-time.Hour)
 			return e.Feed(c, now)

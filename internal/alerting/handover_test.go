@@ -157,3 +157,60 @@ func TestImportEndsWhatRulesNoLongerHave(t *testing.T) {
 		}
 	}
 }
+
+// TestHandOverWithoutWarming: a window that is not full resolves and fires nothing.
+func TestHandOverWithoutWarming(t *testing.T) {
+	rules := mustRules(t, `groups: [{name: g, rules: [
+  {alert: high, series: a, function: avg, window: 5m, condition: above 5},
+  {alert: low, series: a, function: avg, window: 5m, condition: below 2}]}]`)
+	e := New(rules, DefaultOptions())
+	now := testStart()
+	for range 60 {
+		now = now.Add(10 * time.Second)
+		e.Feed(cycle(now, 9), now)
+	}
+	next := New(rules, DefaultOptions())
+	if got := next.Import(e.Agents(), carry(t, e.Incidents()), now); len(got) > 0 {
+		t.Fatal(summary(got))
+	}
+	took := now
+	for range 40 {
+		now = now.Add(10 * time.Second)
+		for _, tr := range append(next.Feed(cycle(now, 1), now), next.Advance(now)...) {
+			if now.Sub(took) < 5*time.Minute {
+				t.Errorf("%s is %s %s after the hand-over", tr.Rule, tr.To, now.Sub(took))
+			}
+		}
+	}
+	if left := next.Incidents(); len(left) != 1 || left[0].Rule != "g/low" {
+		t.Errorf("%+v is left", left)
+	}
+}
+
+// TestP26NobodyLookedIsNotSilence: agents are not silent because no owner was there.
+// Those that are silent still page within the rule's window.
+func TestP26NobodyLookedIsNotSilence(t *testing.T) {
+	rules := mustRules(t, `groups: [{name: g, rules: [{alert: silent, kind: absence, window: 5m}]}]`)
+	e := New(rules, DefaultOptions())
+	e.SetPresence(Presence{Agent: testAgent(), Connected: true}, testStart())
+	e.SetPresence(Presence{Agent: testAgent()}, testStart())
+	e.Advance(testStart().Add(2 * time.Minute))
+	for _, down := range []time.Duration{10 * time.Second, time.Hour} {
+		back := testStart().Add(2*time.Minute + down)
+		next := New(rules, DefaultOptions())
+		next.Import(e.Agents(), nil, back)
+		fired := time.Duration(0)
+		for i := range 60 {
+			now := back.Add(time.Duration(i) * 10 * time.Second)
+			for _, tr := range next.Advance(now) {
+				if tr.To == Firing {
+					fired = now.Sub(back)
+				}
+			}
+		}
+		want := 3*time.Minute - min(down, time.Minute)
+		if fired != want {
+			t.Errorf("nobody looked for %s: silent after %s, want %s", down, fired, want)
+		}
+	}
+}
