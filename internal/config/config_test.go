@@ -166,6 +166,34 @@ func TestLoadMissingFile(t *testing.T) {
 	}
 }
 
+// TestParseIsStrictInLists is about documents that are no configuration.
+func TestParseIsStrictInLists(t *testing.T) {
+	var out struct {
+		Worker []struct {
+			Name  string       `yaml:"name"`
+			Limit limit        `yaml:"limit"`
+			Lines config.Lines `yaml:"-"`
+		} `yaml:"worker"`
+	}
+	if err := config.Parse("r.yml", []byte("worker:\n- name: a\n- limit: {ratio: 1}\n  name: b\n"), &out); err != nil {
+		t.Fatal(err)
+	}
+	if w := out.Worker; len(w) != 2 || w[1].Name != "b" || w[1].Lines.Of("name") != 4 || w[1].Lines.Of("none") != 3 {
+		t.Fatalf("got %+v", w)
+	}
+	for _, tt := range []struct{ text, want string }{
+		{"worker:\n- name: a\n- nam: b\n", `r.yml:3: worker[1].nam: unknown key; did you mean "name"?`},
+		{"worker:\n- name: a\n  name: b\n", `r.yml:3: worker[0].name: stands there twice`},
+		{"worker: 5\n", `r.yml:1: worker: want a list`},
+		{"worker: [5]\n", `r.yml:1: worker[0]: want keys below it`},
+		{"server: {}\n", `r.yml:1: server: unknown key`},
+	} {
+		if err := config.Parse("r.yml", []byte(tt.text), &out); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: error is %v, want %q", tt.text, err, tt.want)
+		}
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	f.Add("agent:\n  interval: 5s\n")
 	f.Add("a: &a [*a]")
