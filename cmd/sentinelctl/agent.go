@@ -25,7 +25,7 @@ func (c *ctl) agentCommand() *cobra.Command {
   sentinelctl agent ls --search web
   sentinelctl agent audit web-1
   sentinelctl agent status`}
-	group.AddCommand(c.registerCommand(), c.listCommand(), c.auditCommand(), c.labelCommand(),
+	group.AddCommand(c.registerCommand(), c.listCommand(), c.showCommand(), c.auditCommand(), c.labelCommand(),
 		c.agentSwitch("disable", "Refuse an agent; it keeps its data until it is enabled", true),
 		c.agentSwitch("enable", "Let an agent speak again", false), c.removeCommand(),
 		c.keysCommand(), c.rotateCommand(), c.revokeCommand(), c.configCommand())
