@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,19 +71,28 @@ func (a *acks) put(ctx context.Context, ack Ack) error {
 	return nil
 }
 
-// prune forgets what was acknowledged long ago and does not fire any more.
+// prune forgets what was acknowledged long ago and does not fire any more. fires is
+// asked without the lock: the dispatcher takes its own before this one.
 func (a *acks) prune(ctx context.Context, now time.Time, fires func(Ack) bool) error {
-	var old []string
-	a.mu.Lock()
-	for fp, e := range a.by {
-		if now.Sub(e.value.At) > time.Hour && !fires(e.value) {
-			old = append(old, fp)
-			delete(a.by, fp)
+	var old []Ack
+	a.mu.RLock()
+	for _, e := range a.by {
+		if now.Sub(e.value.At) > time.Hour {
+			old = append(old, e.value)
 		}
 	}
-	a.mu.Unlock()
-	for _, fp := range old {
-		if err := a.store.Delete(ctx, ackPrefix+hashed(fp)); err != nil {
+	a.mu.RUnlock()
+	for _, ack := range slices.DeleteFunc(old, fires) {
+		a.mu.Lock()
+		unchanged := a.by[ack.Fingerprint].value == ack
+		if unchanged {
+			delete(a.by, ack.Fingerprint)
+		}
+		a.mu.Unlock()
+		if !unchanged {
+			continue
+		}
+		if err := a.store.Delete(ctx, ackPrefix+hashed(ack.Fingerprint)); err != nil {
 			return fmt.Errorf("remove acknowledgement: %w", err)
 		}
 	}

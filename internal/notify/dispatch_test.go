@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +48,12 @@ func (r *recorder) Notify(ctx context.Context, n *notify.Notification) error {
 	defer r.mu.Unlock()
 	r.got, r.at = append(r.got, n), append(r.at, time.Since(r.start))
 	return nil
+}
+
+func (r *recorder) tried() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tries
 }
 
 // lines shows what was received, a line for each message: time, reason, alerts.
@@ -231,6 +238,26 @@ func TestP27RestartTellsNothingTwice(t *testing.T) {
 	})
 }
 
+// TestHousekeepingDoesNotWaitForItself lets housekeeping and flushes meet: both need
+// the alerts and the acknowledgements.
+func TestHousekeepingDoesNotWaitForItself(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, simple)
+			b.run()
+			defer b.stop()
+			for i := range 50 {
+				fp := fmt.Sprint(i)
+				b.put(alert(fp))
+				if _, err := b.d.Acknowledge(t.Context(), fp, "ann", ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			after(12*time.Hour + 30*time.Second)
+		})
+	}
+}
+
 // TestP27CrashSendsAgainWithTheSameKey kills the process at every write of the log.
 func TestP27CrashSendsAgainWithTheSameKey(t *testing.T) {
 	for _, at := range []int{1, 2, 3, 4} {
@@ -238,19 +265,20 @@ func TestP27CrashSendsAgainWithTheSameKey(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, instant)
 				writes := 0
-				dead := false
+				var dead atomic.Bool
 				b.store.Fault = func(op, key string) error {
 					if op == "put" {
-						writes++
-						dead = dead || writes == at
+						if writes++; writes == at {
+							dead.Store(true)
+						}
 					}
-					if dead {
+					if dead.Load() {
 						return errors.New("the process is dead")
 					}
 					return nil
 				}
 				b.a.fail = func(*notify.Notification, int) error {
-					if dead {
+					if dead.Load() {
 						return errors.New("the process is dead")
 					}
 					return nil
@@ -263,7 +291,8 @@ func TestP27CrashSendsAgainWithTheSameKey(t *testing.T) {
 				b.put(end)
 				after(10 * time.Second)
 				b.stop()
-				dead, b.store.Fault = false, nil
+				dead.Store(false)
+				b.store.Fault = nil
 				b.run()
 				if at < 3 {
 					b.put(x)
@@ -288,6 +317,38 @@ func TestP27CrashSendsAgainWithTheSameKey(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestP27CrashAfterSending dies between the sending of a message and the writing of its
+// outcome; another alert of the group has come up before the next process starts. The
+// same message has to go out first, under the same key.
+func TestP27CrashAfterSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, simple)
+		var dead atomic.Bool
+		b.a.fail = func(*notify.Notification, int) error { dead.Store(true); return nil }
+		b.store.Fault = func(string, string) error {
+			if dead.Load() {
+				return errors.New("the process is dead")
+			}
+			return nil
+		}
+		b.run()
+		x, y := alert("x"), alert("y")
+		b.put(x)
+		after(30 * time.Second)
+		b.stop()
+		dead.Store(false)
+		b.a.fail, b.store.Fault = nil, nil
+		b.run()
+		defer b.stop()
+		b.put(x, y)
+		after(5 * time.Minute)
+		wantLines(t, b.a, "10s first +x", "30s first +x", "30s firing +x +y")
+		if k := b.a.keys(); len(k) != 3 || k[0] != k[1] || k[1] == k[2] {
+			t.Errorf("keys %v", k)
+		}
+	})
 }
 
 func TestP27StoreDownDelaysNothing(t *testing.T) {
@@ -375,7 +436,9 @@ route:
 		if err != nil || len(letters) != 100 {
 			t.Errorf("%d dead letters, want 100 (%v)", len(letters), err)
 		}
+		b.a.mu.Lock()
 		b.a.hang = nil
+		b.a.mu.Unlock()
 		if err := b.d.Replay(t.Context(), letters[0].ID); err != nil {
 			t.Error(err)
 		}
@@ -411,12 +474,12 @@ func TestPermanentFailureIsADeadLetterAndWaitsForAChange(t *testing.T) {
 		defer b.stop()
 		b.put(alert("x"))
 		after(30 * time.Minute)
-		if b.a.tries != 1 {
-			t.Errorf("%d tries, want 1", b.a.tries)
+		if n := b.a.tried(); n != 1 {
+			t.Errorf("%d tries, want 1", n)
 		}
 		after(31 * time.Minute)
-		if b.a.tries != 2 {
-			t.Errorf("%d tries after the repeat interval, want 2", b.a.tries)
+		if n := b.a.tried(); n != 2 {
+			t.Errorf("%d tries after the repeat interval, want 2", n)
 		}
 		letters, _ := b.d.Letters(t.Context())
 		if len(letters) != 2 || letters[0].Error != "404" {
@@ -439,6 +502,8 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 		b.put(alert("x"))
 		after(time.Hour)
 		wantLines(t, b.a, "7m0s first +x")
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		if len(b.seen) != 2 || b.seen[0].Error != "429" || b.seen[1].Error != "" || b.seen[1].Attempt != 2 {
 			t.Errorf("the delivery log is %+v", b.seen)
 		}
