@@ -40,7 +40,7 @@ const (
 func newContainers(h host) (collector, error) {
 	c := h.cfg.Containers
 	f, err := Filter{c.Include, c.Exclude}.compile()
-	return &containers{root: h.sys + "/fs/cgroup", filter: f, most: c.Max}, err
+	return &containers{file: file{comes: true}, root: h.sys + "/fs/cgroup", filter: f, most: c.Max}, err
 }
 
 func containerColumns() []column {

@@ -64,9 +64,24 @@ func (s *slot) run(ctx context.Context) {
 	s.done <- outcome{err, time.Since(start)}
 }
 
-// collect runs the collector for at most timeout. The page may be read where it
-// reports idle; otherwise the collector still owns it.
-func (s *slot) collect(ctx context.Context, timeout time.Duration) (out outcome, idle bool) {
+// runner is a goroutine that runs collectors, one after the other, so that the stack
+// which one has made grow serves the next. It ends when it is closed and the collector
+// that it is at has come back.
+type runner chan func()
+
+func newRunner() runner {
+	r := make(runner)
+	go func() {
+		for run := range r {
+			run()
+		}
+	}()
+	return r
+}
+
+// collect runs the collector for at most timeout, by a runner that is idle. The page may
+// be read where it reports idle; otherwise the collector still owns it, and the runner.
+func (s *slot) collect(ctx context.Context, r runner, timeout time.Duration) (out outcome, idle bool) {
 	if s.running {
 		select {
 		case <-s.done: // late; what it found belongs to another cycle
@@ -83,7 +98,7 @@ func (s *slot) collect(ctx context.Context, timeout time.Duration) (out outcome,
 	defer cancel()
 	s.page.begin()
 	s.running = true
-	go s.run(ctx)
+	r <- func() { s.run(ctx) }
 	select {
 	case out = <-s.done:
 		s.running = false

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"runtime"
 	"slices"
 	"syscall"
 )
@@ -17,23 +17,65 @@ const maxFile = 4 << 20
 // of sysfs have at most a page.
 const maxText = 4096
 
-// file reads small kernel files into one buffer, with three system calls and no
-// allocation once the buffer fits. (An os.File would also be offered to the
-// runtime's poller, which such files refuse.)
-type file struct{ buf []byte }
+// maxOpen bounds how many files one collector keeps open.
+const maxOpen = 128
+
+// file reads small kernel files into one buffer. The kernel writes such a file anew
+// whenever it is read from its beginning, so that it stays open between cycles: then
+// it costs one system call or two, and no allocation once the buffer fits. (An os.File
+// would also be offered to the runtime's poller, which wakes the agent up whenever such
+// a file has news.)
+type file struct {
+	buf   []byte
+	open  map[string]*descriptor
+	comes bool // the files come and go: none stays open
+}
+
+// descriptor is an open file. It is closed when nobody holds it any more.
+type descriptor struct{ fd int }
+
+func openFile(path string) (*descriptor, error) {
+	fd, err := retry(func() (int, error) {
+		return syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	})
+	return &descriptor{fd}, err
+}
 
 // read returns the content of path until the next call.
 func (f *file) read(path string) ([]byte, error) { return f.readUpTo(path, maxFile) }
 
 // readUpTo is read with a bound. A longer file is an error.
 func (f *file) readUpTo(path string, most int) ([]byte, error) {
-	fd, err := retry(func() (int, error) {
-		return syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
-	})
+	if d := f.open[path]; d != nil {
+		if data, err := f.readAll(d, path, most); err == nil {
+			return data, nil
+		}
+		// Another thing may have come in its place, such as a device that was plugged in again.
+		f.forget(path)
+	}
+	d, err := openFile(path)
 	if err != nil {
 		return nil, readError(path, err)
 	}
-	defer syscall.Close(fd)
+	data, err := f.readAll(d, path, most)
+	if err != nil || f.comes || len(f.open) >= maxOpen {
+		syscall.Close(d.fd)
+		return data, err
+	}
+	if f.open == nil {
+		f.open = make(map[string]*descriptor)
+	}
+	f.open[path] = d
+	runtime.AddCleanup(d, func(fd int) { syscall.Close(fd) }, d.fd) // with the collector, at a reload
+	return data, nil
+}
+
+// forget gives up a file that stayed open.
+func (f *file) forget(path string) { delete(f.open, path) }
+
+// readAll reads a file from its beginning.
+func (f *file) readAll(d *descriptor, path string, most int) ([]byte, error) {
+	defer runtime.KeepAlive(d)
 	if f.buf == nil {
 		f.buf = make([]byte, 512) // most files hold one number
 	}
@@ -45,7 +87,7 @@ func (f *file) readUpTo(path string, most int) ([]byte, error) {
 		if n == len(f.buf) {
 			f.buf = append(f.buf, make([]byte, n)...)
 		}
-		got, err := retry(func() (int, error) { return syscall.Read(fd, f.buf[n:]) })
+		got, err := retry(func() (int, error) { return syscall.Pread(d.fd, f.buf[n:], int64(n)) })
 		if err != nil {
 			return nil, readError(path, err)
 		}
@@ -112,15 +154,24 @@ func optional(err error) error {
 
 // readNames returns the names in a folder, sorted.
 func readNames(dir string) ([]string, error) {
-	f, err := os.Open(dir)
+	fd, err := retry(func() (int, error) {
+		return syscall.Open(dir, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_DIRECTORY, 0)
+	})
 	if err != nil {
 		return nil, readError(dir, err)
 	}
-	defer f.Close()
-	names, err := f.Readdirnames(-1)
-	if err != nil {
-		return nil, readError(dir, err)
+	defer syscall.Close(fd)
+	var names []string
+	entries := make([]byte, 2048)
+	for {
+		n, err := retry(func() (int, error) { return syscall.ReadDirent(fd, entries) })
+		if err != nil {
+			return nil, readError(dir, err)
+		}
+		if n <= 0 {
+			slices.Sort(names)
+			return names, nil
+		}
+		_, _, names = syscall.ParseDirent(entries[:n], -1, names)
 	}
-	slices.Sort(names)
-	return names, nil
 }

@@ -51,12 +51,17 @@ func (g *group) collect(ctx context.Context) (Snapshot, error) {
 	for _, row := range g.rows {
 		g.self.touch(row)
 	}
+	r := newRunner()
+	defer func() { close(r) }()
 	for i, slot := range g.slots {
 		if err := ctx.Err(); err != nil {
 			return Snapshot{}, fmt.Errorf("collect: %w", err)
 		}
 		var out outcome
-		out, slot.idle = slot.collect(ctx, g.timeout)
+		if out, slot.idle = slot.collect(ctx, r, g.timeout); !slot.idle {
+			close(r) // it may be with the collector for long
+			r = newRunner()
+		}
 		if ctx.Err() == nil {
 			g.report(ctx, slot, i, out)
 		}

@@ -69,6 +69,10 @@ func (c *netclass) collect(_ context.Context, p *page) error {
 	for name, paths := range c.paths {
 		if !paths.seen {
 			delete(c.paths, name)
+			c.forget(paths.operstate)
+			for _, path := range paths.numbers {
+				c.forget(path)
+			}
 		}
 	}
 	return nil

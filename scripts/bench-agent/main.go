@@ -20,12 +20,16 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/sentinelgo/sentinel/deploy"
 	"github.com/sentinelgo/sentinel/scripts/exporter"
 )
 
@@ -100,7 +104,12 @@ func run(ctx context.Context) (broken int, err error) {
 		return 0, err
 	}
 	defer one.stop()
-	measured := []*process{ten, one}
+	bare, err := b.startAgent(ctx, "bare", "10s")
+	if err != nil {
+		return 0, err
+	}
+	defer bare.stop()
+	measured := []*process{ten, one, bare}
 	if node != "" {
 		p, err := b.startExporter(ctx, node)
 		if err != nil {
@@ -179,7 +188,11 @@ func (b *bench) startAgent(ctx context.Context, name, interval string) (*process
 	if err != nil {
 		return nil, err
 	}
-	p, out, err := start(ctx, "agent "+interval, []string{
+	label, run := "agent "+interval, b.asUnit
+	if name == "bare" {
+		label, run = label+", bare", start
+	}
+	p, out, err := run(ctx, label, []string{
 		"SENTINEL_AGENT_STATE_DIR=" + dir, "SENTINEL_AGENT_SERVER_ADDRESS=" + b.gateway,
 		"SENTINEL_AGENT_SERVER_CA_FILE=" + filepath.Join(b.state, "certs", "ca.crt"), "SENTINEL_AGENT_LISTEN=" + listen[0],
 		"SENTINEL_AGENT_COLLECT_INTERVAL=" + interval, "SENTINEL_AGENT_COLLECT_TIMEOUT=1s",
@@ -190,6 +203,25 @@ func (b *bench) startAgent(ctx context.Context, name, interval string) (*process
 	go func() { _, _ = io.Copy(io.Discard, out) }() // until it ends
 	p.metrics = "http://" + listen[0] + "/metrics"
 	return p, nil
+}
+
+// asUnit starts a process with the timer slack that the agent's systemd unit gives it.
+// "bare" agents show what it costs to go without.
+func (b *bench) asUnit(ctx context.Context, name string, env []string, path string, args ...string) (*process, io.Reader, error) {
+	_, text, found := strings.Cut(deploy.SystemdUnit(), "\nTimerSlackNSec=")
+	text, _, _ = strings.Cut(text, "\n")
+	slack, err := time.ParseDuration(text)
+	if !found || err != nil {
+		return nil, nil, fmt.Errorf("TimerSlackNSec of the agent's unit is %q: %w", text, err)
+	}
+	// It is the thread's own, and what it starts inherits it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0); err != nil {
+		return nil, nil, fmt.Errorf("set timer slack: %w", err)
+	}
+	p, out, err := start(ctx, name, env, path, args...)
+	return p, out, errors.Join(err, unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0)) // 0 is what it was
 }
 
 func (b *bench) startExporter(ctx context.Context, path string) (*process, error) {
