@@ -71,6 +71,15 @@ generate-check: generate ## Fail where what is committed is not what its sources
 	@git diff --exit-code -- internal/sentinelpb || { echo "internal/sentinelpb has drifted: commit what make generate wrote"; exit 1; }
 	@drift=$$(git status --porcelain -- internal/webui/dist); test -z "$$drift" || { echo "$$drift"; echo "internal/webui/dist has drifted: commit what make ui wrote"; exit 1; }
 
+.PHONY: docs
+docs: build ## Write the reference in docs/reference anew
+	go test ./cmd/internal/command ./internal/api -run Reference -count=1 -update
+	@for p in $(BINARIES) sentinel-agent; do echo "$$p"; HOME=/home/me XDG_CONFIG_HOME= XDG_DATA_HOME= ./bin/$$p reference >docs/reference/$$p.md; done
+
+.PHONY: docs-check
+docs-check: docs # fails where the reference is not what the programs say
+	@drift=$$(git status --porcelain -- docs/reference); test -z "$$drift" || { git diff -- docs/reference | head -50; echo "$$drift"; echo "docs/reference has drifted: commit what make docs wrote"; exit 1; }
+
 .PHONY: ui
 ui: node_modules ## Check, test and build the web interface into internal/webui/dist
 	cd internal/webui/ui && npm run --silent check && npm test --silent

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
+	"github.com/sentinelgo/sentinel/internal/app/agent"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/service"
 )
@@ -53,7 +54,8 @@ Examples:
 	once := flags.Bool("once", false, "collect once, print what was found and exit; needs no credential and no server")
 	output := flags.StringP("output", "o", "table", "how --once prints: table or json")
 	root.AddCommand(serviceCommands(d)...)
-	root.AddCommand(enrolCommand(d))
+	cfg := agent.DefaultConfig()
+	root.AddCommand(enrolCommand(d), command.ConfigCommand(d.path, &cfg))
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.RunE = func(c *cobra.Command, _ []string) error {
 		switch {

@@ -1,8 +1,14 @@
 package api_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,5 +59,32 @@ func TestDocsPage(t *testing.T) {
 	}
 	if !strings.Contains(body, "Role: admin.") || !strings.Contains(body, "At least 12 characters") {
 		t.Error("roles or fields are missing")
+	}
+}
+
+var update = flag.Bool("update", false, "write docs/reference/rest.md anew")
+
+// The reference of the REST interface is what the interface says of itself.
+func TestRESTReference(t *testing.T) {
+	raw := newFixture(t).ask(t, "none", "GET", "/openapi-3.0.json", "").Body.Bytes()
+	doc, err := openapi3.NewLoader().LoadFromData(raw)
+	must(t, err)
+	var b bytes.Buffer
+	b.WriteString("# The REST interface\n\nEvery operation and the role that it needs. A running server describes bodies, answers and errors at `/docs`, and as\nOpenAPI 3.1 at `/openapi.json`; `sentinelctl api METHOD PATH` asks any of them.\n\n| | | role | |\n|---|---|---|---|\n")
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
+		operations := doc.Paths.Map()[path].Operations()
+		for _, method := range slices.Sorted(maps.Keys(operations)) {
+			op := operations[method]
+			fmt.Fprintf(&b, "| %s | `%s` | %v | %s |\n", method, path, op.Extensions["x-role"], op.Summary)
+		}
+	}
+	const file = "../../docs/reference/rest.md"
+	if *update {
+		must(t, os.WriteFile(file, b.Bytes(), 0o644))
+	}
+	got, err := os.ReadFile(file)
+	must(t, err)
+	if !bytes.Equal(got, b.Bytes()) {
+		t.Errorf("%s is not what the interface says: run go test ./internal/api -run Reference -update", file)
 	}
 }

@@ -44,16 +44,24 @@ type Defaulter interface{ SetDefaults() }
 // alone. Every struct in out that is a Validator is asked at the end. All errors
 // are Invalid or NotFound and are fit to be shown as they are.
 func Load(path string, environ []string, out any) error {
-	l := loader{file: path, env: map[string]string{}, lines: map[string]int{}}
+	return newLoader(path, environ).load(out)
+}
+
+func newLoader(path string, environ []string) *loader {
+	l := &loader{file: path, env: map[string]string{}, lines: map[string]int{}}
 	for _, kv := range environ {
 		if k, v, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(k, "SENTINEL_") {
 			l.env[k] = v
 		}
 	}
-	if path != "" {
-		raw, err := os.ReadFile(path)
+	return l
+}
+
+func (l *loader) load(out any) error {
+	if l.file != "" {
+		raw, err := os.ReadFile(l.file)
 		if errors.Is(err, fs.ErrNotExist) {
-			return sentinel.Errorf(sentinel.NotFound, "configuration file %s does not exist; config.example.yml shows every key", path)
+			return sentinel.Errorf(sentinel.NotFound, "configuration file %s does not exist; config.example.yml shows every key", l.file)
 		}
 		if err != nil {
 			return sentinel.Errorf(sentinel.Invalid, "read configuration: %w", err)
@@ -240,7 +248,7 @@ func newElement(t reflect.Type) reflect.Value {
 func (l *loader) applyEnv(v reflect.Value, name, path string) error {
 	for _, field := range fieldsOf(v.Type()) {
 		key := keyOf(field)
-		f, env, at := v.FieldByIndex(field.Index), name+"_"+strings.ToUpper(key), join(path, key)
+		f, env, at := v.FieldByIndex(field.Index), envName(name, key), join(path, key)
 		if f.Kind() == reflect.Struct && !isScalarStruct(f) {
 			if err := l.applyEnv(f, env, at); err != nil {
 				return err

@@ -48,6 +48,9 @@ func firstKey(t reflect.Type) string {
 	return ""
 }
 
+// envName returns the name in the environment of a key below another.
+func envName(above, key string) string { return above + "_" + strings.ToUpper(key) }
+
 func isSection(key string) bool { return slices.Contains(Sections(), key) }
 
 // sectioned reports whether a struct is one program's view of the shared file, so

@@ -38,6 +38,7 @@ var ErrDiffers = errors.New("what was checked does not hold")
 // Main runs the command until it is done or the process is asked to stop, and
 // returns the exit code. A second signal ends the process at once.
 func Main(root *cobra.Command) int {
+	root.AddCommand(referenceCommand())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -169,6 +170,7 @@ func ConfigFlag(root *cobra.Command) *string {
 func Daemon(root *cobra.Command, cfg any, run func(ctx context.Context) error) (load func() error) {
 	path := ConfigFlag(root)
 	check := root.Flags().Bool("check", false, "check the configuration and exit")
+	root.AddCommand(ConfigCommand(path, cfg))
 	load = func() error { return config.Load(*path, os.Environ(), cfg) }
 	root.RunE = func(c *cobra.Command, _ []string) error {
 		if err := load(); err != nil {
