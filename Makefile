@@ -32,10 +32,12 @@ DEMO_FLAGS ?= --interval 2s
 demo: postgres build ## Build and run the whole system on this host, with your own metrics in it
 	./bin/sentinel $(DEMO_FLAGS)
 
+BIN ?= bin
+
 .PHONY: build
-build: ## Build every binary into bin/
-	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
-	CGO_ENABLED=0 go build -trimpath -tags $(AGENT_TAGS) -gcflags '$(AGENT_GCFLAGS)' -ldflags '$(LDFLAGS)' -o bin/ ./cmd/sentinel-agent
+build: ## Build every binary into bin/ (BIN=DIR; GOOS and GOARCH for other systems)
+	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ $(addprefix ./cmd/,$(BINARIES))
+	CGO_ENABLED=0 go build -trimpath -tags $(AGENT_TAGS) -gcflags '$(AGENT_GCFLAGS)' -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/sentinel-agent
 
 .PHONY: test
 test: postgres ## Run every test with the race detector, on a real PostgreSQL and a real JetStream
@@ -101,6 +103,10 @@ build-all: ## Cross-build for Linux, Windows and macOS
 	@for t in windows/amd64 darwin/arm64; do \
 		echo "vet $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./internal/... ./cmd/...; done
 
+.PHONY: packages
+packages: ## Build archives, deb and rpm packages and checksums into dist/ (scripts/build-packages.sh --help)
+	./scripts/build-packages.sh --version '$(VERSION)'
+
 .PHONY: smoke
 smoke: postgres build ## Start everything, ask for this host's samples, stop it
 	./scripts/smoke.sh
@@ -133,4 +139,4 @@ compare: ## Compare what is collected with node_exporter, metric by metric
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf bin
+	rm -rf bin dist

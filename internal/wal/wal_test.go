@@ -43,7 +43,7 @@ func entry(n, size int) Entry {
 	for len(data) < size {
 		data = append(data, byte(n+len(data)*7))
 	}
-	return Entry{Kind: KindCycle, Time: epochZero.Add(time.Duration(n) * time.Second), Data: data}
+	return Entry{Kind: KindCycle, Time: epochZero.Add(time.Duration(n%1_000_000_000) * time.Second), Data: data} // a Duration holds 292 years
 }
 
 // layoutHash and definition give the test layout number n.

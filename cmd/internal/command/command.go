@@ -154,12 +154,16 @@ func SystemConfig() string {
 	return "/etc/sentinel/sentinel.yml"
 }
 
-// ConfigFlag adds --config. The path is the system's file where that exists and
-// nothing else was said.
+// ConfigFlag adds --config. Where nothing else was said the path is the program's own
+// file, such as agent.yml for sentinel-agent, beside the system's, or the system's.
 func ConfigFlag(root *cobra.Command) *string {
 	path := ""
-	if _, err := os.Stat(SystemConfig()); err == nil {
-		path = SystemConfig()
+	own := filepath.Join(filepath.Dir(SystemConfig()), strings.TrimPrefix(root.Name(), "sentinel-")+".yml")
+	for _, file := range []string{own, SystemConfig()} {
+		if _, err := os.Stat(file); err == nil {
+			path = file
+			break
+		}
 	}
 	root.PersistentFlags().StringVarP(&path, "config", "c", path, "configuration file; each key can be set from the environment too, see config.example.yml")
 	return &path
