@@ -21,7 +21,9 @@ func TestGuard(t *testing.T) {
 		fmt.Fprint(w, "refused: "+text)
 	}
 	ok := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "served") })
-	basic := func(token string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte("grafana:"+token)) }
+	basic := func(token string) string {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte("grafana:"+token))
+	}
 	for _, c := range []struct {
 		name, header string
 		role         postgres.Role

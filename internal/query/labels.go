@@ -3,6 +3,7 @@ package query
 import (
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/sentinelgo/sentinel/internal/postgres"
@@ -31,7 +32,7 @@ func fallback(label string) postgres.Default {
 // of its agent that it does not have itself, then the fallbacks.
 func labelsOf(b *labels.ScratchBuilder, s postgres.FoundSeries) labels.Labels {
 	b.Reset()
-	b.Add(labels.MetricName, s.Name)
+	b.Add(model.MetricNameLabel, s.Name)
 	b.Add(agentLabel, string(s.Agent.Name))
 	instance, job := false, false
 	add := func(name, value string) {
@@ -87,7 +88,7 @@ func pushDown(matchers []*labels.Matcher) []postgres.SeriesMatch {
 	for _, m := range matchers {
 		c := postgres.SeriesMatch{Field: postgres.FieldLabel, Label: m.Name, Default: fallback(m.Name)}
 		switch {
-		case m.Name == labels.MetricName:
+		case m.Name == model.MetricNameLabel:
 			c = postgres.SeriesMatch{Field: postgres.FieldName}
 		case m.Name == agentLabel:
 			c = postgres.SeriesMatch{Field: postgres.FieldAgent}

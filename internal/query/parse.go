@@ -78,10 +78,10 @@ func growth(expr parser.Node) int {
 	return most
 }
 
-// suiting returns the storage for an expression. Where in it a subquery encloses an
-// offset, it is not known at which times its inside is evaluated: then everything
-// is read as it came.
-func (s *Storage) suiting(expr parser.Expr) *Storage {
+// For returns the storage for an expression. Where in it a subquery encloses an
+// offset, or a selector looks beyond its range, it is not known what an evaluation
+// needs: then everything is read as it came.
+func (s *Storage) For(expr parser.Expr) *Storage {
 	shifted := false
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
 		inside := false
@@ -91,7 +91,7 @@ func (s *Storage) suiting(expr parser.Expr) *Storage {
 		}
 		switch n := node.(type) {
 		case *parser.VectorSelector:
-			shifted = shifted || inside && (n.OriginalOffset != 0 || n.Timestamp != nil || n.StartOrEnd != 0)
+			shifted = shifted || n.Anchored || n.Smoothed || inside && (n.OriginalOffset != 0 || n.Timestamp != nil || n.StartOrEnd != 0)
 		case *parser.SubqueryExpr:
 			shifted = shifted || inside || n.OriginalOffset != 0
 		}

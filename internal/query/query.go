@@ -141,7 +141,7 @@ func (e *Engine) open(expression string) (storage.Queryable, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.storage.suiting(expr), nil
+	return e.storage.For(expr), nil
 }
 
 func run(ctx context.Context, q promql.Query, expression string, err error) (*Result, error) {
