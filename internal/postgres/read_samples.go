@@ -22,7 +22,9 @@ type Column uint8
 
 const (
 	ColumnLast    Column = iota
-	ColumnCounter        // last, and before it the greatest where that is greater: a counter that began again
+	// ColumnCounter is last, and before it the greatest where that is greater: the
+	// counter began again. Else, of an hour, it is also the least, as the first.
+	ColumnCounter
 	ColumnMin
 	ColumnMax
 	ColumnMean // with how many samples it is the mean of
@@ -247,6 +249,9 @@ func (r *sampleReader) columns(tier time.Duration) (table string, columns []stri
 	}
 	switch r.Column {
 	case ColumnCounter:
+		if tier == time.Hour {
+			return table, []string{"lasts", "maxs", "mins"}
+		}
 		return table, []string{"lasts", "maxs"}
 	case ColumnMin:
 		return table, []string{"mins"}
@@ -320,8 +325,13 @@ func (r *sampleReader) row(tier time.Duration, ts int64, at []int32, raw [][]byt
 	if err != nil {
 		return err
 	}
-	var second array
-	if len(raw) == 2 {
+	var second, third array
+	if len(raw) == 3 {
+		if third, err = readArray(raw[2], oidFloat8, 8); err != nil {
+			return err
+		}
+	}
+	if len(raw) > 1 {
 		oid, size := uint32(oidFloat8), 8
 		if r.Column == ColumnMean {
 			oid, size = oidInt4, 4
@@ -330,15 +340,14 @@ func (r *sampleReader) row(tier time.Duration, ts int64, at []int32, raw [][]byt
 			return err
 		}
 	}
-	for i, k := range at {
-		e, f := first.next(), second.next()
+	for _, k := range at {
+		e, f, g := first.next(), second.next(), third.next()
 		if k < 0 {
 			continue
 		}
 		if r.left.Add(-1) < 0 {
 			return sentinel.Errorf(sentinel.ResourceExhausted, "more than %d samples: ask for less time, a larger step or fewer series", r.MaxSamples)
 		}
-		_ = i
 		s, v := &r.out[k], sentinel.Absent()
 		if e != nil {
 			v = math.Float64frombits(binary.BigEndian.Uint64(e))
@@ -355,6 +364,8 @@ func (r *sampleReader) row(tier time.Duration, ts int64, at []int32, raw [][]byt
 		case f != nil:
 			if top := math.Float64frombits(binary.BigEndian.Uint64(f)); top > v {
 				s.Times, s.Values = append(s.Times, ts-tier.Milliseconds()/2), append(s.Values, top)
+			} else if g != nil {
+				s.Times, s.Values = append(s.Times, ts-tier.Milliseconds()+2), append(s.Values, math.Float64frombits(binary.BigEndian.Uint64(g)))
 			}
 		}
 		s.Times, s.Values = append(s.Times, ts), append(s.Values, v)
