@@ -115,6 +115,10 @@ smoke: postgres build ## Start everything, ask for this host's samples, stop it
 chaos: postgres ## Kill processes for ten minutes and compare every sample (CHAOS_SECONDS)
 	SYSTEMTEST_KILL_SECONDS=$${CHAOS_SECONDS:-600} go test -race -v -timeout 60m -run TestP8P9P13 ./internal/systemtest
 
+.PHONY: promql
+promql: postgres ## Run all of Prometheus' own scripts, and all comparisons with its answers
+	go test -v ./internal/query/compat
+
 .PHONY: soak
 soak: ## Torture the log: 20,000 kills, a backlog of 10 GB
 	SENTINEL_TORTURE_KILLS=20000 SENTINEL_TORTURE_BACKLOG=10 go test -timeout 10h -v ./internal/wal

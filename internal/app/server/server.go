@@ -20,6 +20,8 @@ import (
 	"github.com/sentinelgo/sentinel/internal/broker"
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/ingest"
+	"github.com/sentinelgo/sentinel/internal/postgres"
+	"github.com/sentinelgo/sentinel/internal/query"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
@@ -55,6 +57,8 @@ type Section struct {
 	Ingest       ingest.Config `yaml:"ingest"`
 	// Keys says how agents' keys change.
 	Keys fleet.KeysConfig `yaml:"keys"`
+	// Query bounds what queries in PromQL may cost.
+	Query query.Limits `yaml:"query"`
 }
 
 // DefaultConfig returns the server's defaults.
@@ -63,6 +67,7 @@ func DefaultConfig() Config {
 		Server: Section{
 			Gateway: ":7443", API: ":7480", Listen: "127.0.0.1:9466",
 			CertFile: "/etc/sentinel/server.crt", KeyFile: "/etc/sentinel/server.key", Ingest: ingest.DefaultConfig(), Keys: fleet.DefaultKeysConfig(),
+			Query: query.DefaultLimits(),
 		},
 		Broker: broker.DefaultConfig(), Database: backend.DefaultDatabase(), Security: backend.DefaultSecurity(), Log: telemetry.DefaultLogConfig(),
 	}
@@ -140,10 +145,11 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	handler := people(api.New(api.Deps{
+	rest := api.Deps{
 		Registry: registry, Identities: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(),
 		CheckConfig: checkConfig, CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
-	}), ui)
+	}
+	handler := people(api.New(rest), prometheus(db, cfg, rest, logger.With("part", "query")), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -157,9 +163,17 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	return group.Wait()
 }
 
-// people serves the REST interface and, at every other path, the web interface.
-func people(rest, ui http.Handler) http.Handler {
+// prometheus is the interface that speaks Prometheus' words, for who may read.
+func prometheus(db *postgres.DB, cfg Config, deps api.Deps, log *slog.Logger) http.Handler {
+	h := query.HTTP{Engine: query.New(db, cfg.Server.Query, log), Metadata: db, Version: cfg.Version, Log: log}
+	return api.Guard(deps, postgres.Viewer, h.Handler(), query.Refuse)
+}
+
+// people serves the REST interface, Prometheus' interface and, at every other path,
+// the web interface.
+func people(rest, prometheus, ui http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle(query.Prefix+"/", prometheus)
 	for _, path := range []string{"/api/", "/docs", "/openapi.json", "/openapi.yaml", "/openapi-3.0.json", "/openapi-3.0.yaml"} {
 		mux.Handle(path, rest)
 	}

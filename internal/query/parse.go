@@ -1,0 +1,106 @@
+package query
+
+import (
+	"strings"
+
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+const (
+	maxExpression = 16 << 10 // bytes
+	maxNesting    = 100      // brackets in brackets, and signs before a number
+	// maxGrowth is how often functions that make labels out of labels may repeat
+	// these: nested, they multiply.
+	maxGrowth = 64
+)
+
+// parse reads an expression, and refuses what would be read or evaluated for ever.
+func (e *Engine) parse(expression string) (parser.Expr, error) {
+	if len(expression) > maxExpression {
+		return nil, sentinel.Errorf(sentinel.Invalid, "the expression has %d bytes, at most %d are read", len(expression), maxExpression)
+	}
+	if nesting(expression) > maxNesting {
+		return nil, sentinel.Errorf(sentinel.Invalid, "the expression is nested deeper than %d times", maxNesting)
+	}
+	expr, err := e.parser.ParseExpr(expression)
+	if err != nil {
+		return nil, sentinel.Errorf(sentinel.Invalid, "%w", err)
+	}
+	if growth(expr) > maxGrowth {
+		return nil, sentinel.Errorf(sentinel.Invalid, "label_replace and label_join may repeat labels %d times, one in another multiplied", maxGrowth)
+	}
+	return expr, nil
+}
+
+// nesting returns an upper bound for how deep brackets and signs are nested. What
+// stands in quotes counts too: an honest expression has little of it.
+func nesting(expression string) int {
+	depth, signs, most := 0, 0, 0
+	for i := range len(expression) {
+		switch expression[i] {
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			depth = max(0, depth-1)
+		case '+', '-':
+			signs++
+		case ' ', '\t', '\r', '\n':
+			continue
+		default:
+			signs = 0
+		}
+		most = max(most, depth+signs)
+	}
+	return most
+}
+
+// growth returns how often the text of a label may be repeated in one label of the
+// answer.
+func growth(expr parser.Node) int {
+	most := 1
+	for child := range parser.ChildrenIter(expr) {
+		most = max(most, growth(child))
+	}
+	call, ok := expr.(*parser.Call)
+	if !ok || most > maxGrowth {
+		return most
+	}
+	switch call.Func.Name {
+	case "label_replace":
+		if s, ok := call.Args[2].(*parser.StringLiteral); ok {
+			most *= max(1, strings.Count(s.Val, "$"))
+		}
+	case "label_join":
+		most *= max(1, len(call.Args)-3)
+	}
+	return most
+}
+
+// For returns the storage for an expression. Where in it a subquery encloses an
+// offset, or a selector looks beyond its range, it is not known what an evaluation
+// needs: then everything is read as it came.
+func (s *Storage) For(expr parser.Expr) *Storage {
+	shifted := false
+	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
+		inside := false
+		for _, p := range path {
+			_, sub := p.(*parser.SubqueryExpr)
+			inside = inside || sub
+		}
+		switch n := node.(type) {
+		case *parser.VectorSelector:
+			shifted = shifted || n.Anchored || n.Smoothed || inside && (n.OriginalOffset != 0 || n.Timestamp != nil || n.StartOrEnd != 0)
+		case *parser.SubqueryExpr:
+			shifted = shifted || inside || n.OriginalOffset != 0
+		}
+		return nil
+	})
+	if !shifted {
+		return s
+	}
+	exact := *s
+	exact.exact = true
+	return &exact
+}
