@@ -36,8 +36,11 @@ const maxPlugins = 100
 // lets it do nothing but say samples.
 func DefaultConfig() Config {
 	return Config{
-		Enabled: true, Remote: true, Max: 20,
-		Allow:    Ceiling{MemoryMiB: 64, MaxSeries: 2000, MinInterval: 5 * time.Second, MaxTimeout: 10 * time.Second},
+		Enabled: true, TrustedKeys: []string{}, Remote: true, Max: 20,
+		Allow: Ceiling{
+			Capabilities: Capabilities{HTTP: []string{}, TCP: []string{}, PrivateNetworks: []string{}, Files: []string{}},
+			MemoryMiB:    64, MaxSeries: 2000, MinInterval: 5 * time.Second, MaxTimeout: 10 * time.Second,
+		},
 		Settings: map[string]map[string]string{},
 	}
 }

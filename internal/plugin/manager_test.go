@@ -166,7 +166,9 @@ func (b *bench) raw(file string, raw []byte) {
 func (b *bench) look() map[string]plugin.Status {
 	b.t.Helper()
 	_, before := b.m.Status()
-	for {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
 		b.m.Nudge()
 		list, done := b.m.Status()
 		if done >= before+2 { // one that began after the call has ended
@@ -176,19 +178,21 @@ func (b *bench) look() map[string]plugin.Status {
 			}
 			return out
 		}
-		time.Sleep(time.Millisecond)
 	}
+	return nil
 }
 
 // collect has a plugin collect once.
 func (b *bench) collect(name string) one {
 	b.t.Helper()
 	var asked chan chan one
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for asked == nil {
+		<-tick.C
 		b.mu.Lock()
 		asked = b.runs[name]
 		b.mu.Unlock()
-		time.Sleep(time.Millisecond)
 	}
 	answer := make(chan one)
 	select {

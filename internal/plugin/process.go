@@ -170,14 +170,6 @@ func (p *process) alive() bool {
 	}
 }
 
-// used returns the CPU time of a process that has ended.
-func (p *process) used() time.Duration {
-	if p.alive() {
-		return 0
-	}
-	return p.cmd.ProcessState.SystemTime() + p.cmd.ProcessState.UserTime()
-}
-
 func (p *process) kill(why error) {
 	p.killed.CompareAndSwap(nil, &why)
 	_ = p.cmd.Process.Kill() // where it has ended already that is as well

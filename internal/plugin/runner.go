@@ -17,10 +17,10 @@ const (
 	compilePatience = time.Minute
 	// What the system lets a process have, beyond the memory of its plugin: Go's runtime
 	// maps 64 MiB at a time, and a compiler needs room.
-	baseMiB    = 320
-	compileMiB = 1536
+	baseMiB    = 320 + raceMiB
+	compileMiB = 1536 + raceMiB
 	// residentMiB is what a process may really use beyond its plugin's memory.
-	residentMiB = 96
+	residentMiB = 96 + raceMiB
 	// cpuSeconds ends a process that the agent did not. The agent starts another one at
 	// half of it.
 	cpuSeconds = 600

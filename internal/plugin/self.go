@@ -9,6 +9,9 @@ import (
 // ownPrefix begins the names of what is said of plugins. No plugin can say such a one.
 const ownPrefix = "sentinel_plugin_"
 
+// OwnSeries is how many series are said of a plugin besides its own.
+const OwnSeries = 12
+
 // reserved keeps a plugin from saying what is said of it.
 type reserved struct{ Sink }
 

@@ -89,7 +89,6 @@ func refuse(format string, args ...any) error {
 // checker is what is known of a module so far.
 type checker struct {
 	memory            uint64 // pages that may be
-	memories, tables  uint32
 	functions, bodies uint32
 	locals            uint64
 	out               *Structure

@@ -33,7 +33,7 @@ func bound(o plugin.Order) error {
 		if err := syscall.Getrlimit(l.what, &now); err != nil {
 			return err
 		}
-		limit := min(l.limit, uint64(now.Max))
+		limit := min(l.limit, now.Max)
 		if err := syscall.Setrlimit(l.what, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
 			return err
 		}

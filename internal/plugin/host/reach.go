@@ -211,7 +211,7 @@ func openWithin(dir, rel string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // nothing was written through it
 	before, err := root.Lstat(rel)
 	if err != nil {
 		return nil, err
