@@ -2,6 +2,7 @@ package plugin_test
 
 import (
 	"context"
+	"flag"
 	"os"
 	"testing"
 
@@ -9,6 +10,8 @@ import (
 
 	"github.com/sentinelgo/sentinel/internal/plugin/host"
 )
+
+var update = flag.Bool("update", false, "write golden files")
 
 // TestMain is a plugin's process too, as the agent's program is.
 func TestMain(m *testing.M) {
