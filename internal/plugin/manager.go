@@ -87,7 +87,7 @@ func NewManager(cfg Config, d Deps) (*Manager, error) {
 			return nil, fmt.Errorf("find this program: %w", err)
 		}
 		if runtime.GOOS == "linux" {
-			self = "/proc/self/exe" // whatever an update has put in its place
+			self = selfPath
 		}
 		d.Program = []string{self, Command}
 	}

@@ -31,6 +31,9 @@ const (
 	maxLastWord = 2 << 10 // bytes of what a process says in its misery
 )
 
+// selfPath is this program on Linux, whatever an update has put in its place.
+const selfPath = "/proc/self/exe"
+
 // process is a running plugin, or one that is looked at. It is for one goroutine,
 // except close.
 type process struct {
@@ -59,6 +62,9 @@ func start(program []string, memoryMiB uint64) (*process, error) {
 	}
 	p := &process{in: inW, out: outR, errs: &lastWords{}, ended: make(chan struct{})}
 	p.cmd = exec.Command(program[0], program[1:]...) //nolint:noctx // it outlives whoever starts it, until close
+	if program[0] == selfPath {
+		p.cmd.Args[0] = os.Args[0] // what people see in lists of processes
+	}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inR, outW, p.errs
 	p.cmd.Env, p.cmd.Dir = childEnvironment(), os.TempDir()
 	p.cmd.WaitDelay = endPatience
