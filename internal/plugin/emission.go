@@ -122,7 +122,7 @@ func CheckEmission(b []byte) (series int, err error) {
 		b = rest
 		series++
 		if rec.kind == kindHistogram {
-			series += len(rec.histogram) / 16 // buckets, +Inf, sum and count
+			series += len(rec.histogram)/16 + 1 // buckets, +Inf, sum and count
 		}
 	}
 	return series, nil

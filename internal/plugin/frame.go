@@ -175,8 +175,8 @@ func (c Conversation) Answer(a Answer, emission []byte) error {
 	return WriteFrame(c.Out, frameAnswer, binary.LittleEndian.AppendUint32(nil, uint32(len(raw))), raw, emission)
 }
 
-// decodeAnswer reads the content of an answer. The emission is a part of raw.
-func decodeAnswer(raw []byte) (a Answer, emission []byte, err error) {
+// DecodeAnswer reads the content of an answer. The emission is a part of raw.
+func DecodeAnswer(raw []byte) (a Answer, emission []byte, err error) {
 	if len(raw) < 4 || uint64(binary.LittleEndian.Uint32(raw)) > uint64(len(raw)-4) {
 		return a, nil, sentinel.Errorf(sentinel.Invalid, "an answer that is cut short")
 	}

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -37,12 +38,12 @@ const (
 // delivered. It looks at both from time to time, loads what is new, replaces what has
 // changed and ends what is gone. Its methods are safe for concurrent use.
 type Manager struct {
-	cfg   Config
-	state string
-	log   *slog.Logger
-	now   func() time.Time
-	// Program starts the process of a plugin; nil is this program with Command.
+	cfg     Config
+	state   string
+	log     *slog.Logger
+	now     func() time.Time
 	program []string
+	start   time.Duration
 	run     func(context.Context, *Plugin) error
 
 	nudge chan struct{}
@@ -71,6 +72,8 @@ type Deps struct {
 	// Program is how the process of a plugin is started; nil is this program with
 	// Command as its argument.
 	Program []string
+	// Start is how long a plugin may take to start; 0 is 10 s.
+	Start time.Duration
 }
 
 // NewManager returns the plugins of a host. It touches nothing yet.
@@ -92,7 +95,7 @@ func NewManager(cfg Config, d Deps) (*Manager, error) {
 		d.Program = []string{self, Command}
 	}
 	return &Manager{
-		cfg: cfg, state: d.State, log: d.Logger, now: time.Now, program: d.Program, run: d.Run,
+		cfg: cfg, state: d.State, log: d.Logger, now: time.Now, program: d.Program, start: cmp.Or(d.Start, startPatience), run: d.Run,
 		nudge: make(chan struct{}, 1), files: map[string]*file{},
 	}, nil
 }
@@ -267,7 +270,7 @@ func (m *Manager) inspect(ctx context.Context, path string) (*Plugin, error) {
 	}
 	o.Digest = r.Digest
 	p := &Plugin{
-		Manifest: r.Manifest, Digest: r.Digest, Signer: r.Signer, program: m.program, order: o, limit: r.Manifest.Timeout,
+		Manifest: r.Manifest, Digest: r.Digest, Signer: r.Signer, program: m.program, start: m.start, order: o, limit: r.Manifest.Timeout,
 		log: m.log.With("plugin", r.Manifest.Name), now: m.now, state: Running,
 	}
 	return p, nil

@@ -59,15 +59,16 @@ type one struct {
 
 // bench is an agent's plugins, which collect when the test says so.
 type bench struct {
-	t    *testing.T
-	dir  string
-	key  ed25519.PrivateKey
-	cfg  plugin.Config
-	m    *plugin.Manager
-	log  *bytes.Buffer
-	said *values
-	mu   sync.Mutex
-	runs map[string]chan chan one
+	t        *testing.T
+	dir      string
+	key      ed25519.PrivateKey
+	cfg      plugin.Config
+	m        *plugin.Manager
+	log      *bytes.Buffer
+	said     *values
+	patience time.Duration
+	mu       sync.Mutex
+	runs     map[string]chan chan one
 }
 
 func newBench(t *testing.T, change func(*plugin.Config)) *bench {
@@ -82,6 +83,7 @@ func newBench(t *testing.T, change func(*plugin.Config)) *bench {
 	if change != nil {
 		change(&b.cfg)
 	}
+	b.patience = time.Second
 	if err := os.MkdirAll(filepath.Join(b.dir, "plugins"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func newBench(t *testing.T, change func(*plugin.Config)) *bench {
 func (b *bench) start() {
 	b.t.Helper()
 	var err error
-	b.m, err = plugin.NewManager(b.cfg, plugin.Deps{State: b.dir, Logger: slog.New(slog.NewTextHandler(&safe{b: b.log}, nil)), Run: b.run, Program: []string{os.Args[0], plugin.Command}})
+	b.m, err = plugin.NewManager(b.cfg, plugin.Deps{State: b.dir, Logger: slog.New(slog.NewTextHandler(&safe{b: b.log}, nil)), Run: b.run, Program: []string{os.Args[0], plugin.Command}, Start: b.patience})
 	if err != nil {
 		b.t.Fatal(err)
 	}

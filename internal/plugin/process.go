@@ -25,7 +25,7 @@ const Command = "plugin-host"
 const (
 	// killAfter is how long after its deadline a process is killed, which the system
 	// has carried out by 100 ms after the deadline.
-	killAfter = 40 * time.Millisecond
+	killAfter = 10 * time.Millisecond
 	// endPatience is how long a process has to end by itself where it has been told to.
 	endPatience = 100 * time.Millisecond
 	maxLastWord = 2 << 10 // bytes of what a process says in its misery
@@ -163,7 +163,7 @@ func (p *process) collect(ctx context.Context, timeout time.Duration) (a Answer,
 	if kind != frameAnswer {
 		return a, nil, sentinel.Errorf(sentinel.Internal, "a plugin's process answers %q", kind)
 	}
-	return decodeAnswer(raw)
+	return DecodeAnswer(raw)
 }
 
 // alive reports whether the process runs.

@@ -49,6 +49,7 @@ type Plugin struct {
 	Signer   string // empty where nobody signed it
 
 	program []string
+	start   time.Duration // how long it may take to start
 	order   Order
 	limit   time.Duration
 	log     *slog.Logger
@@ -77,7 +78,7 @@ func (p *Plugin) Interval() time.Duration { return p.Manifest.Interval }
 
 // Patience returns how long Collect may take: its timeout, and what it takes to kill it
 // or to start it anew.
-func (p *Plugin) Patience() time.Duration { return p.limit + startPatience }
+func (p *Plugin) Patience() time.Duration { return p.limit + p.start + endPatience }
 
 // Collect runs the plugin once and pours its samples into to, and what there is to say
 // of it besides. Where it fails there are no samples of its own; where it breaks down it
@@ -155,7 +156,7 @@ func (p *Plugin) ready(ctx context.Context) error {
 	p.count(func(n *counts) { n.starts++; n.wasmSeconds = 0 })
 	o := p.order
 	o.Run, o.DataMiB, o.CPUSeconds = true, uint64(p.Manifest.MemoryMiB)+baseMiB, cpuSeconds
-	if _, err := proc.order(ctx, startPatience, o); err != nil {
+	if _, err := proc.order(ctx, p.start, o); err != nil {
 		return p.broke(ctx, err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 type Structure struct {
 	Imports []Import
 	Exports []string // of functions
+	Memory  bool     // its memory is exported, as "memory"
 }
 
 // Import is a function that the module imports.
@@ -68,6 +69,9 @@ func CheckModule(module []byte, memoryMiB int) (s Structure, err error) {
 			continue // custom: for debuggers
 		}
 		at := bytes.IndexByte([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11}, id) + 1 // the order of a module
+		if at == 0 {
+			return Structure{}, refuse("has a section %d, which is not known", id)
+		}
 		if at <= last {
 			return Structure{}, refuse("has section %d where it may not stand", id)
 		}
@@ -102,7 +106,7 @@ type bounded struct {
 }
 
 func (c *checker) section(id byte, r *reader) error {
-	kind, known := map[byte]bounded{
+	kind, counted := map[byte]bounded{
 		1:  {"types", maxTypes, c.functype},
 		2:  {"imports", maxImports, c.imported},
 		3:  {"functions", maxFunctions, func(r *reader) error { r.u32(); c.functions++; return nil }},
@@ -115,11 +119,8 @@ func (c *checker) section(id byte, r *reader) error {
 		11: {"data segments", maxSegments, nil},
 		12: {"data segments", maxSegments, nil},
 	}[id]
-	if !known {
-		if id == 8 {
-			return nil // the function to start with: it runs under the same limits as any other
-		}
-		return refuse("has a section %d, which is not known", id)
+	if !counted {
+		return nil // the function to start with: it runs under the same limits as any other
 	}
 	n := r.u32()
 	if r.rest == nil || n > kind.most {
@@ -160,6 +161,9 @@ func (c *checker) imported(r *reader) error {
 		return refuse("imports %.60q, which is no function", name)
 	}
 	r.u32()
+	if r.rest == nil {
+		return nil // section says so
+	}
 	if len(module) > maxImportName || len(name) > maxImportName || string(module) != HostModule && string(module) != wasiModule {
 		return refuse("imports %.60q of %.60q: there are functions of %q and %q alone", name, module, HostModule, wasiModule)
 	}
@@ -196,6 +200,7 @@ func (c *checker) limits(r *reader) error {
 func (c *checker) exported(r *reader) error {
 	name, kind := r.bytes(r.u32()), r.byte()
 	r.u32()
+	c.out.Memory = c.out.Memory || kind == 2 && string(name) == "memory"
 	if kind == 0 && len(name) <= maxImportName {
 		c.out.Exports = append(c.out.Exports, string(name))
 	}
@@ -298,6 +303,9 @@ func (s Structure) Check(c Capabilities) error {
 				return sentinel.Errorf(sentinel.Forbidden, "the module calls %s, for which the manifest does not ask: capabilities.%s is empty there", imp.Name, needs)
 			}
 		}
+	}
+	if !s.Memory {
+		return refuse("exports no memory")
 	}
 	for _, name := range []string{ExportVersion, ExportCollect} {
 		if !slices.Contains(s.Exports, name) {

@@ -34,7 +34,9 @@ type Instance struct {
 
 // engine returns a runtime in which modules have at most so much memory.
 func engine(ctx context.Context, memoryMiB int, cache string) (wazero.Runtime, error) {
-	cfg := wazero.NewRuntimeConfig().WithMemoryLimitPages(uint32(memoryMiB << 20 / plugin.PageSize)).WithDebugInfoEnabled(false)
+	cfg := wazero.NewRuntimeConfig().WithMemoryLimitPages(uint32(memoryMiB << 20 / plugin.PageSize)).
+		WithMemoryCapacityFromMax(true). // address space, of which only what is used is memory
+		WithDebugInfoEnabled(false)
 	if cache != "" {
 		c, err := wazero.NewCompilationCacheWithDir(cache)
 		if err != nil {
@@ -107,9 +109,6 @@ func (i *Instance) start(ctx context.Context, b plugin.Bundle) error {
 		WithSysWalltime().WithSysNanotime().WithSysNanosleep().WithStdout(i.guest.stdout()).WithStderr(i.guest.stderr())
 	if i.module, err = i.runtime.InstantiateModule(ctx, compiled, cfg); err != nil {
 		return sentinel.Errorf(sentinel.Invalid, "the plugin does not start: %s", i.guest.misery(err))
-	}
-	if i.module.Memory() == nil {
-		return sentinel.Errorf(sentinel.Invalid, "the module exports no memory")
 	}
 	version, err := i.export(plugin.ExportVersion)
 	if err != nil {
