@@ -12,6 +12,7 @@ import (
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
 	"github.com/sentinelgo/sentinel/internal/app/agent"
+	"github.com/sentinelgo/sentinel/internal/plugin/host"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/service"
 )
@@ -19,6 +20,9 @@ import (
 var version string // set by the linker
 
 func main() {
+	if code, is := host.Run(context.Background()); is { // the process of a plugin
+		os.Exit(code)
+	}
 	stayModest()
 	if service.Managed() { // nothing may come before the manager is answered
 		os.Exit(service.Run(context.Background(), func(ctx context.Context, reload <-chan os.Signal, events service.Events) error {

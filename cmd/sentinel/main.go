@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -13,12 +14,16 @@ import (
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
 	"github.com/sentinelgo/sentinel/internal/app/standalone"
+	"github.com/sentinelgo/sentinel/internal/plugin/host"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 )
 
 var version string // set by the linker
 
 func main() {
+	if code, is := host.Run(context.Background()); is { // the process of a plugin
+		os.Exit(code)
+	}
 	v := command.Version(version)
 	root := command.Root("sentinel", v, "Run the whole of Sentinel in one process, with an agent of this host",
 		`Starts a broker, a server, a worker and an agent, all over TLS, with a private

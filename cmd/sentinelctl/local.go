@@ -135,6 +135,16 @@ func writeStatus(w io.Writer, s control.Status) error {
 		line = fmt.Sprintf("%d, failing: %s", len(s.Collectors), printable(strings.Join(failing, ", ")))
 	}
 	_, err := fmt.Fprintf(w, "%-24s  %s\n", "collectors", line)
+	for _, p := range s.Plugins {
+		line := p.State
+		if p.Signer == "" && p.State != "refused" {
+			line += ", UNSIGNED"
+		}
+		if p.Error != "" {
+			line += ": " + p.Error
+		}
+		_, err = fmt.Fprintf(w, "%-24s  %s\n", "plugin "+printable(p.Name)+" "+printable(p.Version), printable(line))
+	}
 	return err
 }
 

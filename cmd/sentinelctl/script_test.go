@@ -24,7 +24,6 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sentinelgo/sentinel/cmd/internal/command"
 	"github.com/sentinelgo/sentinel/internal/api"
 	"github.com/sentinelgo/sentinel/internal/app/agent"
 	"github.com/sentinelgo/sentinel/internal/app/server"
@@ -48,7 +47,7 @@ type tests struct{ *testing.M }
 func (m tests) Run() int { return postgrestest.Main(m.M) }
 
 func TestMain(m *testing.M) {
-	testscript.Main(tests{m}, map[string]func(){"sentinelctl": func() { os.Exit(command.Main(root())) }})
+	testscript.Main(tests{m}, map[string]func(){"sentinelctl": func() { os.Exit(run()) }})
 }
 
 // TestScripts runs sentinelctl as people do, against a server with a database, a
@@ -320,7 +319,14 @@ func (s *system) setup(env *testscript.Env) error {
 	env.Setenv("HOME", filepath.Join(work, "home"))
 	env.Setenv("XDG_CONFIG_HOME", filepath.Join(work, "home"))
 	env.Setenv("SENTINELCTL_CONFIG", filepath.Join(work, "admin.yml"))
-	env.Setenv("GORACE", "atexit_sleep_ms=0") // else the race detector adds a second to every command
+	env.Setenv("GORACE", "atexit_sleep_ms=0")                // else the race detector adds a second to every command
+	for _, name := range []string{"GOCACHE", "GOMODCACHE"} { // plugins are built with what is built already
+		out, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			return err
+		}
+		env.Setenv(name+"0", strings.TrimSpace(string(out)))
+	}
 	env.Setenv("URL", s.url)
 	env.Setenv("CLOSED", s.closed)
 	env.Setenv("GATEWAY", s.gateway)

@@ -74,11 +74,17 @@ func (f *feed) set(p *page, s exposition.Sample) {
 		}
 		row = p.keep(string(s.Key), []id{at})
 	}
-	switch at := row[0]; {
-	case p.fresh[at] == p.run: // it is said twice: the first counts
+	f.put(p, row[0], s.Value)
+}
+
+// put sets a value. What is said twice counts the first time.
+func (f *feed) put(p *page, at id, v float64) {
+	switch {
+	case at == refused:
+	case p.fresh[at] == p.run:
 		f.left++
-	case !sentinel.IsAbsent(s.Value):
-		p.set(at, s.Value)
+	case !sentinel.IsAbsent(v):
+		p.set(at, v)
 	}
 }
 
@@ -90,6 +96,11 @@ func (f *feed) define(p *page, s exposition.Sample) id {
 		return refused
 	}
 	f.buf = s.Labels(f.buf[:0])
+	return f.intern(p, sentinel.Series{Name: string(s.Name), Kind: s.Kind, Unit: s.Unit})
+}
+
+// intern makes a series of the page, with the labels in f.buf and those of the source.
+func (f *feed) intern(p *page, series sentinel.Series) id {
 	labels := make([]sentinel.Label, 0, len(f.buf)+len(f.labels))
 	for _, l := range f.buf {
 		if l.Value == "" {
@@ -100,9 +111,8 @@ func (f *feed) define(p *page, s exposition.Sample) id {
 		}
 		labels = append(labels, l)
 	}
-	labels = append(labels, f.labels...)
-	slices.SortFunc(labels, func(a, b sentinel.Label) int { return cmp.Compare(a.Name, b.Name) })
-	series := sentinel.Series{Name: string(s.Name), Labels: labels, Kind: s.Kind, Unit: s.Unit}
+	series.Labels = append(labels, f.labels...)
+	slices.SortFunc(series.Labels, func(a, b sentinel.Label) int { return cmp.Compare(a.Name, b.Name) })
 	if series.Unit == "" {
 		series.Unit = unitOf(series.Name)
 	}

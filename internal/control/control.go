@@ -41,6 +41,22 @@ type Status struct {
 	Connection Connection  `json:"connection"`
 	Log        Log         `json:"log"`
 	Collectors []Collector `json:"collectors"`
+	Plugins    []Plugin    `json:"plugins"`
+}
+
+// Plugin is how one plugin stands.
+type Plugin struct {
+	Name    string  `json:"name"`
+	Version string  `json:"version,omitempty"`
+	File    string  `json:"file"`             // its name
+	Signer  string  `json:"signer,omitempty"` // empty where no trusted key has signed it
+	State   string  `json:"state"`            // running, backing_off, quarantined or refused
+	Error   string  `json:"error,omitempty"`
+	Runs    uint64  `json:"runs"`
+	Errors  uint64  `json:"errors"`
+	Kills   uint64  `json:"kills"`
+	Seconds float64 `json:"seconds"` // of its last collection
+	Memory  int64   `json:"memory_bytes"`
 }
 
 // Config says which configuration runs.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/collector"
+	"github.com/sentinelgo/sentinel/internal/plugin"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sentinelpb"
 	"github.com/sentinelgo/sentinel/internal/sign"
@@ -36,6 +37,8 @@ type Section struct {
 	// Remote is what the service may change of Collect.
 	Remote collector.Ceiling `yaml:"remote"`
 	WAL    wal.Config        `yaml:"wal"`
+	// Plugins are collectors that others have written.
+	Plugins plugin.Config `yaml:"plugins"`
 	// Listen is where /healthz, /readyz and /metrics are served; empty is nowhere.
 	Listen string `yaml:"listen"`
 	// BufferLimit is how long the agent may be without a server and still be ready.
@@ -46,6 +49,8 @@ type Section struct {
 	// HandedCredential is the file of a credential that the service manager hands over;
 	// empty where it hands none over. It counts until the agent has one of its own.
 	HandedCredential string `yaml:"-"`
+	// PluginHost is the program, and its arguments, that runs a plugin; nil is this one.
+	PluginHost []string `yaml:"-"`
 	// Acknowledged, where set, is told each cycle that the log has acknowledged.
 	// Tests compare what it was told with what the database holds.
 	Acknowledged func(wal.Position, sentinel.Cycle) `yaml:"-"`
@@ -62,7 +67,7 @@ func DefaultConfig() Config {
 	}
 	return Config{
 		Agent: Section{
-			StateDir: state, KeyStore: sign.StoreAuto, Server: uplink.DefaultConfig(), Collect: collector.DefaultConfig(), Remote: collector.DefaultCeiling(), WAL: wal.DefaultConfig(),
+			StateDir: state, KeyStore: sign.StoreAuto, Server: uplink.DefaultConfig(), Collect: collector.DefaultConfig(), Remote: collector.DefaultCeiling(), WAL: wal.DefaultConfig(), Plugins: plugin.DefaultConfig(),
 			Listen: "127.0.0.1:9465", BufferLimit: time.Hour,
 		},
 		Log: telemetry.DefaultLogConfig(),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,8 +42,9 @@ func oldestBelievable() time.Time { return time.Date(2025, 1, 1, 0, 0, 0, 0, tim
 // wait in memory; they get their times, by what has elapsed since, with the first
 // cycle whose time is known.
 //
-// Append is called by one goroutine; the rest is safe for concurrent use.
+// It is safe for concurrent use, except stop.
 type keeper struct {
+	mu      sync.Mutex // held by Append: plugins collect beside the collectors
 	log     *wal.Log
 	logger  *slog.Logger
 	now     func() time.Time         // the host's clock
@@ -75,6 +77,8 @@ type heldCycle struct {
 // Append implements collector.Sink. It returns no error for a log that does not
 // take the cycle: collecting goes on.
 func (k *keeper) Append(_ context.Context, s collector.Snapshot) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	now, at := k.now(), k.elapsed()
 	if !s.Source { // others than the collectors do not speak for them
 		defer func() { k.beat.Store(int64(k.elapsed())) }()

@@ -35,11 +35,18 @@ func (l *latest) keep(s collector.Snapshot) {
 	l.cycles[i] = s
 }
 
-// forget drops everything: other collectors follow.
+// forget drops everything but what plugins say: other collectors follow.
 func (l *latest) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cycles = nil
+	l.cycles = slices.DeleteFunc(l.cycles, func(c collector.Snapshot) bool { return !strings.HasPrefix(c.Group, pluginGroup) })
+}
+
+// drop drops a group that does not come back.
+func (l *latest) drop(group string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cycles = slices.DeleteFunc(l.cycles, func(c collector.Snapshot) bool { return c.Group == group })
 }
 
 // value is the last value of a series.

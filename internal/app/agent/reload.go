@@ -21,7 +21,7 @@ func needsRestart(key string) bool {
 // restart.
 func withoutRestart(next, now Config) Config {
 	next.Agent.StateDir, next.Agent.Listen, next.Log.Format = now.Agent.StateDir, now.Agent.Listen, now.Log.Format
-	next.Agent.Acknowledged, next.Agent.HandedCredential = now.Agent.Acknowledged, now.Agent.HandedCredential
+	next.Agent.Acknowledged, next.Agent.HandedCredential, next.Agent.PluginHost = now.Agent.Acknowledged, now.Agent.HandedCredential, now.Agent.PluginHost
 	return next
 }
 
@@ -122,6 +122,16 @@ func (l *life) change(next Config, t tools) ([]string, error) {
 		l.mu.Lock()
 		l.skips, l.set = l.skips+l.set.Skipped(), t.set
 		l.mu.Unlock()
+	}
+	if changed("agent.plugins.") {
+		plugs, err := l.plugged(next.Agent)
+		if err != nil { // it was looked at when it was read
+			return applied, err
+		}
+		l.plugs.Store(plugs)
+		l.plugging.replace(plugs.Run)
+	} else {
+		l.plugs.Load().Nudge()
 	}
 	if files || changed("agent.server.") || changed("agent.credential_file") || changed("agent.key_store") {
 		if files {

@@ -20,13 +20,21 @@ import (
 
 	"github.com/sentinelgo/sentinel/internal/config"
 	"github.com/sentinelgo/sentinel/internal/control"
+	"github.com/sentinelgo/sentinel/internal/plugin"
+	pluginhost "github.com/sentinelgo/sentinel/internal/plugin/host"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/service"
 	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/wal"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is a plugin's process too, as the agent's program is.
+func TestMain(m *testing.M) {
+	if code, is := pluginhost.Run(context.Background()); is {
+		os.Exit(code)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // running is an agent with a configuration file, without a service to talk to.
 type running struct {
@@ -127,6 +135,7 @@ func (r *running) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	cfg.Agent.PluginHost = []string{os.Args[0], plugin.Command}
 	cfg.Agent.Acknowledged = func(p wal.Position, _ sentinel.Cycle) {
 		r.mu.Lock()
 		defer r.mu.Unlock()

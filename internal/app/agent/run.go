@@ -16,6 +16,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/app/process"
 	"github.com/sentinelgo/sentinel/internal/collector"
 	"github.com/sentinelgo/sentinel/internal/control"
+	"github.com/sentinelgo/sentinel/internal/plugin"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/service"
 	"github.com/sentinelgo/sentinel/internal/sign"
@@ -65,8 +66,9 @@ type life struct {
 	reg     *telemetry.Registry
 	started time.Time
 
-	collecting, sending *part
-	up                  atomic.Pointer[uplink.Uplink]
+	collecting, sending, plugging *part
+	up                            atomic.Pointer[uplink.Uplink]
+	plugs                         atomic.Pointer[plugin.Manager]
 
 	reloading sync.Mutex // held for the whole of a reload
 
@@ -163,7 +165,7 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 	start := time.Now()
 	l = &life{
 		o: o, version: version, logger: logger, log: log, reg: telemetry.NewRegistry(), started: start,
-		collecting: newPart(), sending: newPart(), base: base, remote: told, cfg: cfg,
+		collecting: newPart(), sending: newPart(), plugging: newPart(), base: base, remote: told, cfg: cfg,
 		set: t.set, files: t.files, sources: t.sources, trouble: o.Trouble, good: start,
 	}
 	l.keep = &keeper{
@@ -173,6 +175,11 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 	l.self = l.keep.self(func() uplink.Status { return l.up.Load().Status() })
 	l.keep.register(l.reg, l.skipped)
 	l.register()
+	plugs, err := l.plugged(c)
+	if err != nil {
+		return fmt.Errorf("agent.plugins: %w", err)
+	}
+	l.plugs.Store(plugs)
 	l.up.Store(l.uplink(c, t.store))
 	if o.Trouble != nil {
 		logger.Error("the configuration is not good; the agent starts with the last one that was", "file", o.File, "error", o.Trouble)
@@ -185,9 +192,9 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		defer l.keep.stop()
 		return l.collecting.run(ctx, l.collect(t.set))
 	})
+	group.Go(func() error { return l.plugging.run(ctx, l.plugs.Load().Run) })
 	group.Go(func() error { return l.sending.run(ctx, l.up.Load().Run) })
 	if lis != nil {
 		group.Go(func() error { return telemetry.Serve(ctx, lis, l.handler()) })
@@ -204,6 +211,7 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 	group.Go(func() error { return trim(ctx) })
 	l.tell(service.Ready)
 	logger.Info("agent started", "agent", t.agent, "version", version, "state", c.StateDir)
+	defer l.keep.stop()
 	return group.Wait()
 }
 

@@ -79,7 +79,7 @@ func (l *life) Status() control.Status {
 		Connection: control.Connection{Connected: up.Connected, Since: up.Since.UTC(), LastError: up.LastError, ClockAhead: up.Clock.Seconds()},
 		Log: control.Log{Bytes: stats.Bytes, Appended: stats.Appended, Failed: stats.Failed, Dropped: map[string]uint64{},
 			Waiting: l.keep.waiting.Load(), Marks: l.marks()},
-		Collectors: l.collectors(),
+		Collectors: l.collectors(), Plugins: l.plugins(),
 	}
 	for reason, n := range stats.Dropped {
 		s.Log.Dropped[reason.String()] = n
