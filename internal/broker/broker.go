@@ -1,6 +1,6 @@
 // Package broker is Sentinel's view of NATS JetStream: one stream of signed
-// batches, one bucket of layouts, and the marks that flow back. It owns the NATS
-// client.
+// batches, one of incidents and their changes, buckets of what processes share, and
+// what they say to each other. It owns the NATS client.
 //
 // The broker is a buffer, not a store of record: agents keep their data until the
 // database has committed it, so everything here may be lost and will come again.
@@ -201,6 +201,9 @@ func (b *Broker) Setup(ctx context.Context) error {
 	})
 	if err != nil {
 		return unavailable("find bucket "+layoutsBucket, err)
+	}
+	if err := b.setupAlerts(ctx); err != nil {
+		return err
 	}
 	b.mu.Lock()
 	other := !b.created.IsZero() && !b.created.Equal(info.Created)
