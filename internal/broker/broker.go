@@ -197,7 +197,7 @@ func (b *Broker) Setup(ctx context.Context) error {
 	}
 	layouts, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: layoutsBucket, Description: "layouts that batches name", Replicas: b.cfg.Replicas,
-		Storage: jetstream.FileStorage, History: 1, MaxValueSize: 2 << 20, MaxBytes: 1 << 30,
+		Storage: jetstream.FileStorage, History: 1, MaxValueSize: 2 << 20, MaxBytes: 512 << 20,
 	})
 	if err != nil {
 		return unavailable("find bucket "+layoutsBucket, err)
