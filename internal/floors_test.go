@@ -26,17 +26,19 @@ var floors = map[string]int{
 	"internal/localpg": 2, "internal/devca": 2, "internal/config": 2, "internal/telemetry": 2, "internal/backoff": 2, "internal/control": 2,
 	"internal/exposition": 2,
 	"internal/service":    2,
+	"internal/delivery":   3, // what comes out of the broker, for all who read it
 	// What Sentinel does.
-	"internal/collector": 3, "internal/uplink": 3, "internal/ingest": 3, "internal/fleet": 3, "internal/query": 3,
-	"internal/api": 3, "internal/pipeline": 3, "internal/webui": 3, "internal/notify": 3, "internal/alerting": 3,
-	"internal/plugin": 3,
+	"internal/collector": 4, "internal/uplink": 4, "internal/ingest": 4, "internal/fleet": 4, "internal/query": 4,
+	"internal/api": 4, "internal/pipeline": 4, "internal/webui": 4, "internal/notify": 4, "internal/alerting": 4,
+	"internal/plugin": 4,
 	// The processes.
-	"internal/app/process": 4, "internal/app/backend": 4, "internal/app/notifiers": 4,
-	"internal/app/agent": 5, "internal/app/server": 5, "internal/app/worker": 5,
-	"internal/app/standalone": 6,
+	"internal/app/process": 5, "internal/app/backend": 5, "internal/app/notifiers": 5,
+	"internal/app/alerts": 6,
+	"internal/app/agent":  7, "internal/app/server": 7, "internal/app/worker": 7,
+	"internal/app/standalone": 8,
 	// The programs.
-	"cmd/internal": 7,
-	"cmd":          8,
+	"cmd/internal": 9,
+	"cmd":          10,
 }
 
 // owners names the one package that may import each third-party world.

@@ -197,7 +197,7 @@ func (e *Engine) samples(a *agent, s *stream, values []float64, t, now int64, fr
 		in.at = t
 		e.counts.Evaluations++
 		res := in.look(a, t, v)
-		if !live {
+		if !live || t <= in.judged {
 			continue
 		}
 		ans := in.rule.judge(res)
@@ -253,7 +253,7 @@ func (e *Engine) metrics(a *agent, s *stream, values []float64, t, now int64, fr
 			in.present = max(in.present, o)
 		}
 		in.at = t
-		if !live {
+		if !live || t <= in.judged {
 			continue
 		}
 		ans := recovered

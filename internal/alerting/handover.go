@@ -32,7 +32,8 @@ func (e *Engine) Agents() []AgentState {
 // Import takes over what another owner had, from Agents and Incidents or from the
 // transitions it wrote: the last one of each fingerprint. It comes after Warm. What
 // rules have changed meanwhile ends here. An incident of a rule whose window Warm did
-// not fill stays as it was until the window covers its length.
+// not fill stays as it was until the window covers its length. Cycles that the owner
+// before has judged may be fed again: what came of them is not said twice.
 func (e *Engine) Import(agents []AgentState, incidents []Incident, now time.Time) []Transition {
 	ms := now.UnixMilli()
 	for _, st := range agents {
@@ -46,11 +47,22 @@ func (e *Engine) Import(agents []AgentState, incidents []Incident, now time.Time
 	}
 	for _, inc := range incidents {
 		if inc.State == Inactive && inc.Machine.State == Inactive || inc.State == Resolved && inc.Machine.State == Inactive || inc.check() != nil {
+			e.recall(inc)
 			continue
 		}
 		e.restore(inc, ms)
 	}
 	return e.take()
+}
+
+// recall takes note of how far an incident that is over was judged.
+func (e *Engine) recall(inc Incident) {
+	a, r := e.agents[inc.Agent], e.byID[inc.Rule]
+	if a == nil || r == nil || inc.Judged.IsZero() || inc.check() != nil || e.hashes[r] != inc.RuleHash {
+		return
+	}
+	in := a.instance(r, inc.Series)
+	in.judged = max(in.judged, inc.Judged.UnixMilli())
 }
 
 func (e *Engine) restore(inc Incident, now int64) {
@@ -72,6 +84,9 @@ func (e *Engine) restore(inc Incident, now int64) {
 	lost := a.lost
 	if in.ofAgent() {
 		lost = e.lost
+	}
+	if !inc.Judged.IsZero() {
+		in.judged = inc.Judged.UnixMilli()
 	}
 	in.said, in.was, in.reason, in.Machine = inc.State, inc.Was, inc.Reason, inc.Machine
 	if in.said == Resolved {

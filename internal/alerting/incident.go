@@ -69,6 +69,7 @@ type Incident struct {
 	FiredAt  time.Time `json:"fired_at,omitzero"` // event time at which it fired; with Fingerprint it names this firing
 	EndsAt   time.Time `json:"ends_at,omitzero"`  // event time at which it ended
 	Value    float64   `json:"value"`             // when last judged
+	Judged   time.Time `json:"judged,omitzero"`   // event time up to which its samples were judged, when it last changed
 	Machine  Machine   `json:"machine"`           // the engine's own, which may be ahead of State
 }
 

@@ -3,6 +3,7 @@ package alerting
 import (
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
@@ -18,6 +19,7 @@ type instance struct {
 	window *window
 
 	at      int64 // event time of the last sample
+	judged  int64 // event time up to which the owner before has judged
 	present int64 // observed time at which a metric was last there, for its absence
 
 	said, was State
@@ -121,9 +123,13 @@ func (e *Engine) incident(in *instance) Incident {
 	if m.Quiet != 0 {
 		m.Quiet += lost
 	}
+	judged := time.Time{}
+	if !in.ofAgent() {
+		judged = at(max(in.at, in.judged))
+	}
 	return Incident{Version: incidentVersion, Fingerprint: Fingerprint(id, in.agent.ID, in.series), Rule: id, RuleHash: hash,
 		Agent: in.agent.ID, Series: in.series, Labels: in.labelSet(), State: in.said, Was: in.was, Reason: in.reason,
-		StartsAt: at(in.told.Start), FiredAt: at(in.told.Fired), Value: in.values()["value"], Machine: m}
+		StartsAt: at(in.told.Start), FiredAt: at(in.told.Fired), Value: in.values()["value"], Judged: judged, Machine: m}
 }
 
 // collectorsOf names the collectors that a metric may come from: ours, and what

@@ -1,6 +1,6 @@
 // Package broker is Sentinel's view of NATS JetStream: one stream of signed
-// batches, one bucket of layouts, and the marks that flow back. It owns the NATS
-// client.
+// batches, one of incidents and their changes, buckets of what processes share, and
+// what they say to each other. It owns the NATS client.
 //
 // The broker is a buffer, not a store of record: agents keep their data until the
 // database has committed it, so everything here may be lost and will come again.
@@ -197,10 +197,13 @@ func (b *Broker) Setup(ctx context.Context) error {
 	}
 	layouts, err := b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: layoutsBucket, Description: "layouts that batches name", Replicas: b.cfg.Replicas,
-		Storage: jetstream.FileStorage, History: 1, MaxValueSize: 2 << 20, MaxBytes: 1 << 30,
+		Storage: jetstream.FileStorage, History: 1, MaxValueSize: 2 << 20, MaxBytes: 512 << 20,
 	})
 	if err != nil {
 		return unavailable("find bucket "+layoutsBucket, err)
+	}
+	if err := b.setupAlerts(ctx); err != nil {
+		return err
 	}
 	b.mu.Lock()
 	other := !b.created.IsZero() && !b.created.Equal(info.Created)

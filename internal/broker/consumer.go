@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"math"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,13 +33,21 @@ func (m Message) Keep() error { return m.msg.InProgress() }
 // processes may share one.
 type Consumer struct {
 	b       *Broker
+	stream  string
 	durable string
 	cons    jetstream.Consumer
 }
 
-// Consumer returns the durable consumer with this name. It is made at the first
-// Fetch, and made again where it is gone.
-func (b *Broker) Consumer(durable string) *Consumer { return &Consumer{b: b, durable: durable} }
+// Consumer returns the durable consumer of batches with this name. It is made at the
+// first Fetch, and made again where it is gone.
+func (b *Broker) Consumer(durable string) *Consumer {
+	return &Consumer{b: b, stream: batchesStream, durable: durable}
+}
+
+// AlertConsumer is Consumer for the changes of incidents.
+func (b *Broker) AlertConsumer(durable string) *Consumer {
+	return &Consumer{b: b, stream: alertsStream, durable: durable}
+}
 
 // Fetch waits up to wait for a first message and returns up to max of those that
 // are there. No message in time gives none and no error.
@@ -90,7 +97,7 @@ func (c *Consumer) failed(err error) error {
 		return nil
 	}
 	c.cons = nil
-	return unavailable("fetch batches", err)
+	return unavailable("fetch from "+c.stream, err)
 }
 
 func (c *Consumer) create(ctx context.Context) error {
@@ -99,7 +106,7 @@ func (c *Consumer) create(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	cons, err := c.b.js.CreateOrUpdateConsumer(ctx, batchesStream, jetstream.ConsumerConfig{
+	cons, err := c.b.js.CreateOrUpdateConsumer(ctx, c.stream, jetstream.ConsumerConfig{
 		Durable:       c.durable,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       ackWait,
@@ -118,37 +125,10 @@ func (c *Consumer) create(ctx context.Context) error {
 func (c *Consumer) Pending(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	cons, err := c.b.js.Consumer(ctx, batchesStream, c.durable)
+	cons, err := c.b.js.Consumer(ctx, c.stream, c.durable)
 	if err != nil {
 		return 0, unavailable("ask for consumer "+c.durable, err)
 	}
 	info := cons.CachedInfo()
 	return info.NumPending + uint64(info.NumAckPending), nil
-}
-
-// Trim removes from the stream what every consumer has acknowledged. Without a
-// consumer it removes nothing.
-func (b *Broker) Trim(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	stream, err := b.js.Stream(ctx, batchesStream)
-	if err != nil {
-		return unavailable("trim stream", err)
-	}
-	floor, consumers := uint64(math.MaxUint64), 0
-	list := stream.ListConsumers(ctx)
-	for info := range list.Info() {
-		consumers++
-		floor = min(floor, info.AckFloor.Stream)
-	}
-	if err := list.Err(); err != nil {
-		return unavailable("trim stream", err)
-	}
-	if consumers == 0 || floor < stream.CachedInfo().State.FirstSeq {
-		return nil
-	}
-	if err := stream.Purge(ctx, jetstream.WithPurgeSequence(floor+1)); err != nil {
-		return unavailable("trim stream", err)
-	}
-	return nil
 }

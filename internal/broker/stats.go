@@ -37,12 +37,35 @@ func (b *Broker) Stats(ctx context.Context) (Stats, error) {
 	s := Stats{Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: uint64(max(0, info.Config.MaxBytes))}
 	list := stream.ListConsumers(ctx)
 	for c := range list.Info() {
+		if c.Config.Durable == "" {
+			continue // a reader of alerting, which is counted below
+		}
 		s.Consumers = append(s.Consumers, ConsumerStats{Name: c.Name, Pending: c.NumPending + uint64(c.NumAckPending), Lag: lag(ctx, stream, c)})
 	}
 	if err := list.Err(); err != nil {
 		return s, unavailable("ask for consumers", err)
 	}
+	alerter, err := b.judgedStats(ctx, stream)
+	if err != nil {
+		return s, err
+	}
+	s.Consumers = append(s.Consumers, alerter)
 	return s, nil
+}
+
+// judgedStats says how far alerting is behind.
+func (b *Broker) judgedStats(ctx context.Context, stream jetstream.Stream) (ConsumerStats, error) {
+	floor, err := b.judged(ctx, stream)
+	c := ConsumerStats{Name: "alerter"}
+	state := stream.CachedInfo().State
+	if err != nil || floor >= state.LastSeq {
+		return c, err
+	}
+	c.Pending = state.LastSeq - max(floor, state.FirstSeq-1)
+	if oldest, err := stream.GetMsg(ctx, max(floor+1, state.FirstSeq)); err == nil {
+		c.Lag = max(0, time.Since(oldest.Time))
+	}
+	return c, nil
 }
 
 // lag returns the age of the oldest message that a consumer has not acknowledged.

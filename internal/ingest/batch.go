@@ -39,6 +39,9 @@ func (s *session) takeBatch(ctx context.Context, b *sentinelpb.Batch) error {
 	if !s.pending.enter(2 * s.g.cfg.MaxUnacknowledged) {
 		return status.Errorf(codes.ResourceExhausted, "more than %d batches are without a receipt", 2*s.g.cfg.MaxUnacknowledged)
 	}
+	if b.GetLane() == sentinelpb.Lane_LANE_BACKLOG {
+		s.backlogAt.Store(s.g.deps.Now().UnixMilli())
+	}
 	size := int64(len(e.GetPayload())) + 256
 	r := s.check(ctx, e)
 	if r == nil && !s.g.memory.TryAcquire(size) {

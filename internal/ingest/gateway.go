@@ -86,17 +86,18 @@ type Enrolment interface {
 
 // Deps are the parts that a gateway works with.
 type Deps struct {
-	Keys     Keys
-	Rotation Rotation
-	Configs  Configs
-	Enrol    Enrolment
-	Events   Events
-	Broker   Broker
-	Resets   Resets
-	Presence Presence
-	Metrics  *telemetry.Registry
-	Log      *slog.Logger
-	Now      func() time.Time
+	Keys      Keys
+	Rotation  Rotation
+	Configs   Configs
+	Enrol     Enrolment
+	Events    Events
+	Broker    Broker
+	Resets    Resets
+	Presence  Presence
+	Announcer Announcer
+	Metrics   *telemetry.Registry
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // Gateway serves agents' sessions. Make it with New; it does nothing before Run.
@@ -174,6 +175,7 @@ func (g *Gateway) Run(ctx context.Context, lis net.Listener, tlsConfig *tls.Conf
 	group.Go(func() error { return g.watchResets(ctx) })
 	group.Go(func() error { return g.instruct(ctx) })
 	group.Go(func() error { return g.keepEvents(ctx) })
+	group.Go(func() error { return g.announce(ctx) })
 	group.Go(func() error { return g.deps.Resets.SubscribeMarks(ctx, g.takeMarks) })
 	err := group.Wait()
 	g.publish.wait()

@@ -110,7 +110,7 @@ func start(t testing.TB, change func(*ingest.Config)) *gateway {
 		t.Fatal(err)
 	}
 	g.addr = lis.Addr().String()
-	srv := ingest.New(cfg, ingest.Deps{Keys: g.spare.beside(g.keys), Rotation: g.spare, Enrol: g.buyers, Configs: g.told, Events: g.told, Broker: b, Resets: b, Presence: g.memory, Metrics: g.metrics, Log: log})
+	srv := ingest.New(cfg, ingest.Deps{Keys: g.spare.beside(g.keys), Rotation: g.spare, Enrol: g.buyers, Configs: g.told, Events: g.told, Broker: b, Resets: b, Presence: g.memory, Announcer: b, Metrics: g.metrics, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx, lis, &tls.Config{Certificates: []tls.Certificate{pair}}) }()

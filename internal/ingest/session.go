@@ -45,6 +45,8 @@ type session struct {
 	reports           int                      // on its configuration; receiveAll's
 	told              *uint64                  // the version that it was told last; instruct's
 
+	backlogAt atomic.Int64 // Unix milliseconds of the last batch that could not be sent in time
+
 	layouts map[sentinel.LayoutHash]int // series of each layout made known here
 	pending window
 

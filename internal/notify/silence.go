@@ -208,3 +208,6 @@ func (s *Silences) prune(ctx context.Context, now time.Time) error {
 	}
 	return nil
 }
+
+// ReloadSilences reads the silences anew, for who changes them behind the dispatcher.
+func (d *Dispatcher) ReloadSilences(ctx context.Context) error { return d.silences.Load(ctx) }

@@ -6,21 +6,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/sentinelgo/sentinel/internal/broker"
+	"github.com/sentinelgo/sentinel/internal/delivery"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sentinelpb"
 	"github.com/sentinelgo/sentinel/internal/wire"
 )
 
-const (
-	maxDeliveries = 4096 // in one message; the gateway sends far fewer
-	maxLosses     = 10_000
-)
+const maxLosses = 10_000
 
 // group is what goes into one commit.
 type group struct {
@@ -33,12 +29,12 @@ type group struct {
 // open adds the content of one message to the group. Its error is an outage:
 // something needed to judge the content does not answer.
 func (w *Writer) open(ctx context.Context, g *group, data []byte) error {
-	var m sentinelpb.Deliveries
-	if len(data) > broker.MaxMessageBytes || proto.Unmarshal(data, &m) != nil || len(m.GetDeliveries()) > maxDeliveries {
-		g.orphans = append(g.orphans, postgres.Orphan{Reason: "malformed", Detail: "not a message of deliveries", Envelope: cut(data), Received: w.deps.Now()})
+	deliveries, err := delivery.Read(data)
+	if err != nil {
+		g.orphans = append(g.orphans, postgres.Orphan{Reason: "malformed", Detail: err.Error(), Envelope: cut(data), Received: w.deps.Now()})
 		return nil
 	}
-	for _, d := range m.GetDeliveries() {
+	for _, d := range deliveries {
 		if err := w.openDelivery(ctx, g, d); err != nil {
 			return err
 		}
@@ -55,28 +51,21 @@ func (w *Writer) openDelivery(ctx context.Context, g *group, d *sentinelpb.Deliv
 	if err != nil {
 		raw = nil // invalid UTF-8 in a field: the orphan below says so
 	}
-	received := time.UnixMilli(d.GetReceivedUnixMs())
-	if now := w.deps.Now(); received.After(now) || now.Sub(received) > w.deps.Limits.MaxAge {
-		received = now // a gateway writes this, but nobody signs it
-	}
+	received := delivery.Received(d, w.deps.Now(), w.deps.Limits.MaxAge)
 	agent := sentinel.AgentID(e.GetAgentId())
-	// A key whose grace ends while the batch waits here was good when the gateway
-	// took it; the clocks of the two need not agree to the minute.
-	id, key, err := w.deps.Keys.Lookup(ctx, agent, e.GetKeyId(), received.Add(-time.Minute))
+	id, err := delivery.Verify(ctx, w.deps.Keys, e, received)
 	if err != nil && sentinel.CodeOf(err) != sentinel.Unauthenticated {
-		return fmt.Errorf("look up a key: %w", err)
+		return err
 	}
-	if err != nil || !key.VerifyBatch(e) {
-		// Unknown agent, unknown key and wrong signature are one reason: nothing that
-		// this envelope says of itself is proven.
+	if err != nil {
 		g.orphans = append(g.orphans, postgres.Orphan{AgentName: printable(e.GetAgentId()), Epoch: e.GetEpoch(), Seq: e.GetSeq(), Count: e.GetCount(),
-			Reason: "bad_signature", Detail: "unknown agent or key, or the signature does not hold", Envelope: cut(raw), Received: received})
+			Reason: "bad_signature", Detail: err.Error(), Envelope: cut(raw), Received: received})
 		return nil
 	}
 	b := postgres.Batch{Agent: id, AgentName: agent, Epoch: sentinel.Epoch(e.GetEpoch()), First: e.GetSeq(), Count: e.GetCount(), Envelope: raw, Received: received}
-	if e.GetEpoch() == 0 || e.GetEpoch() >= 1<<63 || e.GetSeq() == 0 || e.GetSeq() > 1<<62 || e.GetCount() == 0 || int(e.GetCount()) > w.deps.Limits.MaxCycles {
+	if err := delivery.CheckName(e, w.deps.Limits); err != nil {
 		g.orphans = append(g.orphans, postgres.Orphan{AgentName: string(agent), Epoch: e.GetEpoch(), Seq: e.GetSeq(), Count: e.GetCount(),
-			Reason: "bad_name", Detail: "epoch, seq or count is out of range", Envelope: raw, Received: received})
+			Reason: "bad_name", Detail: err.Error(), Envelope: raw, Received: received})
 		return nil
 	}
 	bad, err := w.fill(ctx, &b, e)
@@ -117,29 +106,17 @@ func (w *Writer) fill(ctx context.Context, b *postgres.Batch, e *sentinelpb.Enve
 }
 
 func (w *Writer) fillCycles(ctx context.Context, b *postgres.Batch, payload []byte) (*postgres.Quarantine, error) {
-	malformed := func(err error) *postgres.Quarantine {
-		return &postgres.Quarantine{Reason: "malformed", Detail: err.Error()}
-	}
 	h, _, err := wire.PeekLayout(payload)
 	if err != nil {
-		return malformed(err), nil
+		return &postgres.Quarantine{Reason: "malformed", Detail: err.Error()}, nil
 	}
 	layout, err := w.layouts.find(ctx, b.Agent, b.AgentName, h)
 	if err != nil {
 		return nil, err
 	}
-	cycles, err := wire.DecodeCycles(payload, w.deps.Limits, layout.series)
-	if err != nil {
-		return malformed(err), nil
-	}
-	if len(cycles) != int(b.Count) {
-		return malformed(fmt.Errorf("count is %d, the payload holds %d cycles", b.Count, len(cycles))), nil
-	}
-	now := w.deps.Now()
-	for _, c := range cycles {
-		if err := w.deps.Limits.CheckTime(c.Time, now); err != nil {
-			return &postgres.Quarantine{Reason: "bad_time", Detail: err.Error()}, nil
-		}
+	cycles, bad := delivery.Cycles(payload, int(b.Count), layout.series, w.deps.Limits, w.deps.Now())
+	if bad != nil {
+		return &postgres.Quarantine{Reason: bad.Reason, Detail: bad.Detail}, nil
 	}
 	b.LayoutID, b.Cycles, b.Digests = layout.id, cycles, wire.Digests(cycles)
 	return nil, nil

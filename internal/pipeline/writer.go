@@ -16,10 +16,10 @@ import (
 
 	"github.com/sentinelgo/sentinel/internal/backoff"
 	"github.com/sentinelgo/sentinel/internal/broker"
+	"github.com/sentinelgo/sentinel/internal/delivery"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sentinelpb"
-	"github.com/sentinelgo/sentinel/internal/sign"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 )
 
@@ -45,13 +45,6 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Keys finds the key that verified an agent's batches at a time, and the agent's
-// row. The error is Unauthenticated where there is none and anything else where it
-// cannot be known now.
-type Keys interface {
-	Lookup(ctx context.Context, agent sentinel.AgentID, keyID string, at time.Time) (id int64, key sign.Key, err error)
-}
-
 // Broker is where batches come from and marks go to.
 type Broker interface {
 	Consumer(durable string) *broker.Consumer
@@ -63,7 +56,7 @@ type Broker interface {
 type Deps struct {
 	Broker  Broker
 	DB      *postgres.DB
-	Keys    Keys
+	Keys    delivery.Keys
 	Limits  sentinel.Limits
 	Metrics *telemetry.Registry
 	Log     *slog.Logger

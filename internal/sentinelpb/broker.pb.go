@@ -218,6 +218,105 @@ func (x *AgentMark) GetMark() *Mark {
 	return nil
 }
 
+// Sessions tells everybody which agents are connected to a gateway, every other second.
+type Sessions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sessions) Reset() {
+	*x = Sessions{}
+	mi := &file_sentinel_v1_broker_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sessions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sessions) ProtoMessage() {}
+
+func (x *Sessions) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_broker_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sessions.ProtoReflect.Descriptor instead.
+func (*Sessions) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_broker_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Sessions) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+// Session is one agent that is connected.
+type Session struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	AgentId string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	// It sends data that it could not send in time.
+	Backlog       bool `protobuf:"varint,2,opt,name=backlog,proto3" json:"backlog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_sentinel_v1_broker_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_broker_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_broker_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Session) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *Session) GetBacklog() bool {
+	if x != nil {
+		return x.Backlog
+	}
+	return false
+}
+
 var File_sentinel_v1_broker_proto protoreflect.FileDescriptor
 
 const file_sentinel_v1_broker_proto_rawDesc = "" +
@@ -236,7 +335,12 @@ const file_sentinel_v1_broker_proto_rawDesc = "" +
 	"\x05marks\x18\x01 \x03(\v2\x16.sentinel.v1.AgentMarkR\x05marks\"M\n" +
 	"\tAgentMark\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12%\n" +
-	"\x04mark\x18\x02 \x01(\v2\x11.sentinel.v1.MarkR\x04markB?Z=github.com/sentinelgo/sentinel/internal/sentinelpb;sentinelpbb\x06proto3"
+	"\x04mark\x18\x02 \x01(\v2\x11.sentinel.v1.MarkR\x04mark\"<\n" +
+	"\bSessions\x120\n" +
+	"\bsessions\x18\x01 \x03(\v2\x14.sentinel.v1.SessionR\bsessions\">\n" +
+	"\aSession\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x18\n" +
+	"\abacklog\x18\x02 \x01(\bR\abacklogB?Z=github.com/sentinelgo/sentinel/internal/sentinelpb;sentinelpbb\x06proto3"
 
 var (
 	file_sentinel_v1_broker_proto_rawDescOnce sync.Once
@@ -250,25 +354,28 @@ func file_sentinel_v1_broker_proto_rawDescGZIP() []byte {
 	return file_sentinel_v1_broker_proto_rawDescData
 }
 
-var file_sentinel_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_sentinel_v1_broker_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_sentinel_v1_broker_proto_goTypes = []any{
 	(*Deliveries)(nil), // 0: sentinel.v1.Deliveries
 	(*Delivery)(nil),   // 1: sentinel.v1.Delivery
 	(*AgentMarks)(nil), // 2: sentinel.v1.AgentMarks
 	(*AgentMark)(nil),  // 3: sentinel.v1.AgentMark
-	(*Envelope)(nil),   // 4: sentinel.v1.Envelope
-	(*Mark)(nil),       // 5: sentinel.v1.Mark
+	(*Sessions)(nil),   // 4: sentinel.v1.Sessions
+	(*Session)(nil),    // 5: sentinel.v1.Session
+	(*Envelope)(nil),   // 6: sentinel.v1.Envelope
+	(*Mark)(nil),       // 7: sentinel.v1.Mark
 }
 var file_sentinel_v1_broker_proto_depIdxs = []int32{
 	1, // 0: sentinel.v1.Deliveries.deliveries:type_name -> sentinel.v1.Delivery
-	4, // 1: sentinel.v1.Delivery.envelope:type_name -> sentinel.v1.Envelope
+	6, // 1: sentinel.v1.Delivery.envelope:type_name -> sentinel.v1.Envelope
 	3, // 2: sentinel.v1.AgentMarks.marks:type_name -> sentinel.v1.AgentMark
-	5, // 3: sentinel.v1.AgentMark.mark:type_name -> sentinel.v1.Mark
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	7, // 3: sentinel.v1.AgentMark.mark:type_name -> sentinel.v1.Mark
+	5, // 4: sentinel.v1.Sessions.sessions:type_name -> sentinel.v1.Session
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_sentinel_v1_broker_proto_init() }
@@ -283,7 +390,7 @@ func file_sentinel_v1_broker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sentinel_v1_broker_proto_rawDesc), len(file_sentinel_v1_broker_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -183,3 +183,28 @@ func (v *Vault) Open(agent sentinel.AgentID, keyID string, sealed []byte) (Key, 
 func sealContext(agent sentinel.AgentID, keyID string) []byte {
 	return fmt.Appendf(nil, "sentinel key v1\x00%d\x00%s\x00%s", len(agent), agent, keyID)
 }
+
+// SealText returns a text that holds secrets, encrypted for one purpose.
+func (v *Vault) SealText(purpose string, text []byte) []byte {
+	aead := v.keys[0].aead
+	nonce := make([]byte, aead.NonceSize())
+	rand.Read(nonce)
+	return aead.Seal(nonce, nonce, text, textContext(purpose))
+}
+
+// OpenText returns what SealText encrypted, under whichever of the master keys. It
+// fails where none of them did, or it was for another purpose.
+func (v *Vault) OpenText(purpose string, sealed []byte) ([]byte, error) {
+	for _, m := range v.keys {
+		n := m.aead.NonceSize()
+		if len(sealed) < n {
+			return nil, sentinel.Errorf(sentinel.Internal, "the sealed %s is cut short", purpose)
+		}
+		if text, err := m.aead.Open(nil, sealed[:n], sealed[n:], textContext(purpose)); err == nil {
+			return text, nil
+		}
+	}
+	return nil, sentinel.Errorf(sentinel.Internal, "the sealed %s does not open under master key %q", purpose, v.ID())
+}
+
+func textContext(purpose string) []byte { return fmt.Appendf(nil, "sentinel text v1\x00%s", purpose) }

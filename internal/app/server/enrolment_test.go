@@ -64,7 +64,7 @@ func TestP19AThousandAgentsFromOneToken(t *testing.T) {
 	must(t, err)
 	keys := fleet.NewKeyring(db, vault, log)
 	gateway := ingest.New(ingest.DefaultConfig(), ingest.Deps{Keys: keys, Rotation: fleet.NewRotation(registry, fleet.DefaultKeysConfig(), log),
-		Enrol: enrolment{registry}, Configs: configs{db}, Events: events{db}, Broker: b, Resets: b, Presence: presence{db, keys}, Metrics: telemetry.NewRegistry(), Log: log})
+		Enrol: enrolment{registry}, Configs: configs{db}, Events: events{db}, Broker: b, Resets: b, Presence: presence{db, keys}, Announcer: b, Metrics: telemetry.NewRegistry(), Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- gateway.Run(ctx, lis, &tls.Config{Certificates: []tls.Certificate{pair}}) }()

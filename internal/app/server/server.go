@@ -139,7 +139,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	registry := fleet.NewRegistry(db, vault)
 	rotation := fleet.NewRotation(registry, cfg.Server.Keys, logger.With("part", "keys"))
 	gateway := ingest.New(cfg.Server.Ingest, ingest.Deps{
-		Keys: keys, Rotation: rotation, Enrol: enrolment{registry}, Configs: configs{db}, Events: events{db}, Broker: b, Resets: b, Presence: presence{db, keys}, Metrics: reg, Log: logger.With("part", "gateway"),
+		Keys: keys, Rotation: rotation, Enrol: enrolment{registry}, Configs: configs{db}, Events: events{db}, Broker: b, Resets: b, Presence: presence{db, keys}, Announcer: b, Metrics: reg, Log: logger.With("part", "gateway"),
 	})
 	ui, err := webui.New()
 	if err != nil {

@@ -1,5 +1,6 @@
 // Package worker is the worker's process: it takes batches from the broker to the
-// database and keeps the database in order.
+// database, judges them by the rules of alerting, tells people, and keeps the database in
+// order.
 package worker
 
 import (
@@ -8,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sentinelgo/sentinel/internal/app/alerts"
 	"github.com/sentinelgo/sentinel/internal/app/backend"
 	"github.com/sentinelgo/sentinel/internal/app/process"
 	"github.com/sentinelgo/sentinel/internal/broker"
@@ -29,9 +31,11 @@ type Config struct {
 // Section is what stands below the key worker.
 type Section struct {
 	// Listen is where /healthz, /readyz and /metrics are served.
-	Listen    string             `yaml:"listen"`
-	Pipeline  pipeline.Config    `yaml:"pipeline"`
-	Retention pipeline.Retention `yaml:"retention"`
+	Listen string `yaml:"listen"`
+	// ExternalURL is where people find Sentinel, for the links in what they are told.
+	ExternalURL string             `yaml:"external_url"`
+	Pipeline    pipeline.Config    `yaml:"pipeline"`
+	Retention   pipeline.Retention `yaml:"retention"`
 }
 
 // DefaultConfig returns the worker's defaults.
@@ -65,12 +69,16 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	defer b.Close()
 
 	reg := telemetry.NewRegistry()
+	keys := fleet.NewKeyring(db, vault, logger)
 	writer := pipeline.New(cfg.Worker.Pipeline, pipeline.Deps{
-		Broker: b, DB: db, Keys: fleet.NewKeyring(db, vault, logger), Limits: sentinel.DefaultLimits(), Metrics: reg, Log: logger.With("part", "writer"),
+		Broker: b, DB: db, Keys: keys, Limits: sentinel.DefaultLimits(), Metrics: reg, Log: logger.With("part", "writer"),
 	})
 	keeper := pipeline.Housekeeper{DB: db, Broker: b, Retention: cfg.Worker.Retention, Log: logger.With("part", "housekeeping")}
 
+	alerting := alerts.New(alerts.Deps{DB: db, Broker: b, Vault: vault, Keys: keys, ExternalURL: cfg.Worker.ExternalURL, Metrics: reg, Log: logger})
+
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return alerting.Run(ctx) })
 	group.Go(func() error { return writer.Run(ctx) })
 	group.Go(func() error { return keeper.Run(ctx) })
 	if lis != nil {

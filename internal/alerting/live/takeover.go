@@ -1,0 +1,255 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sentinelgo/sentinel/internal/alerting"
+	"github.com/sentinelgo/sentinel/internal/broker"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+// warmPatience bounds how long the database is asked for the past at a takeover.
+const warmPatience = 6 * time.Second
+
+// resume goes on with the engine in memory, where nobody else has owned the partition
+// meanwhile. Where the broker has lost what it had, it is written again.
+func (p *partition) resume(ctx context.Context) (bool, error) {
+	if p.engine == nil {
+		return false, nil
+	}
+	store := p.w.deps.Broker.Store()
+	note, err := p.w.judged.Get(ctx, broker.JudgedKey(p.id))
+	switch {
+	case err != nil && sentinel.CodeOf(err) != sentinel.NotFound:
+		return false, err
+	case err == nil && note.Revision != p.revision:
+		return false, nil
+	case err != nil:
+		p.revision, p.noted = 0, 0
+	}
+	list, err := p.w.deps.Broker.Incidents(ctx, p.id)
+	if err != nil {
+		return false, err
+	}
+	written := map[string]int64{}
+	for _, k := range p.known {
+		k.seq = 0
+	}
+	for _, a := range list {
+		c, err := ParseChange(a.Data)
+		k := p.known[a.Fingerprint]
+		if err != nil || k == nil || c.N > k.n {
+			return false, nil //nolint:nilerr // not ours: it is taken over anew
+		}
+		k.seq, written[a.Fingerprint] = a.Seq, c.N
+	}
+	if store != p.store {
+		p.store, p.next, p.noted = store, 0, 0
+	}
+	var again []said
+	in := map[string]bool{}
+	for _, s := range p.recent {
+		if s.n > written[s.fingerprint] {
+			again = append(again, s)
+			in[s.fingerprint] = true
+		}
+	}
+	for fp, k := range p.known {
+		if k.n > written[fp] && !k.over && !in[fp] {
+			again = append(again, said{fp, k.n, k.data, k.at})
+		}
+	}
+	return true, p.publish(ctx, again)
+}
+
+// takeOver makes the engine as the owner before had it: with the samples of the longest
+// window up to where that one had judged, and with its incidents.
+func (p *partition) takeOver(ctx context.Context, l *lease) error {
+	p.known, p.recent, p.layouts, p.online = map[string]*known{}, nil, map[layoutKey]sentinel.Layout{}, map[sentinel.AgentID]presence{}
+	p.store, p.rules, p.fleet = p.w.deps.Broker.Store(), p.w.deps.Rules.Set(), p.w.deps.Fleet.Version()
+	if err := p.readNote(ctx); err != nil {
+		return err
+	}
+	agents, err := p.readAgents(ctx)
+	if err != nil {
+		return err
+	}
+	members := p.w.deps.Fleet.of(p.id, p.w.deps.Broker.Partitions())
+	incidents, err := p.readIncidents(ctx, members)
+	if err != nil {
+		return err
+	}
+	past := p.past(ctx, members)
+	first, err := p.pending(ctx)
+	if err != nil {
+		return err
+	}
+	p.engine = alerting.New(p.rules, p.w.deps.Options)
+	for _, id := range slices.Sorted(maps.Keys(past)) {
+		agent, _, there := p.w.deps.Fleet.Agent(id)
+		if !there {
+			continue
+		}
+		for _, c := range past[id] {
+			if limit, ok := first[layoutKey{id, c.Layout}]; !ok || c.Time.Before(limit) {
+				p.engine.Warm(alerting.Cycle{Agent: agent, Layout: c.Layout, Series: c.Series, Time: c.Time, Values: c.Values}, c.Time)
+			}
+		}
+	}
+	now := time.Now()
+	if err := p.say(ctx, l, p.engine.Import(agents, incidents, now)); err != nil {
+		return err
+	}
+	// Who was removed while nobody looked.
+	p.fleet = 0
+	return nil
+}
+
+func (p *partition) readNote(ctx context.Context) error {
+	p.next, p.noted, p.revision = 0, 0, 0
+	note, err := p.w.judged.Get(ctx, broker.JudgedKey(p.id))
+	if err != nil && sentinel.CodeOf(err) == sentinel.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var j broker.Judged
+	p.revision = note.Revision
+	if json.Unmarshal(note.Value, &j) == nil && j.Store == p.store {
+		p.next, p.noted = j.Next, j.Next
+	}
+	return nil
+}
+
+// readAgents returns what the owner before knew of the agents that are still there.
+func (p *partition) readAgents(ctx context.Context) (list []alerting.AgentState, err error) {
+	e, err := p.w.judged.Get(ctx, agentsKey(p.id))
+	if err != nil && sentinel.CodeOf(err) == sentinel.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	raw, err := stretch(e.Value)
+	if err != nil || json.Unmarshal(raw, &list) != nil {
+		p.w.deps.Log.Error("what was known of agents cannot be read", "partition", p.id, "error", err)
+		return nil, nil //nolint:nilerr // silence is counted from now on
+	}
+	list = slices.DeleteFunc(list, func(a alerting.AgentState) bool {
+		_, _, there := p.w.deps.Fleet.Agent(a.Agent.ID)
+		return !there
+	})
+	for i := range list {
+		list[i].Agent, _, _ = p.w.deps.Fleet.Agent(list[i].Agent.ID)
+		p.online[list[i].Agent.ID] = presence{list[i].Connected, list[i].Backlog}
+	}
+	return list, nil
+}
+
+// readIncidents returns how incidents stand: by the stream, and where that has lost
+// them by the database, from which they are written to the stream again.
+func (p *partition) readIncidents(ctx context.Context, members map[sentinel.AgentID]int64) ([]alerting.Incident, error) {
+	list, err := p.w.deps.Broker.Incidents(ctx, p.id)
+	if err != nil {
+		return nil, err
+	}
+	last := map[string]Change{}
+	for _, a := range list {
+		c, err := ParseChange(a.Data)
+		if err != nil {
+			p.w.deps.Log.Error("an incident in the stream cannot be read", "partition", p.id, "fingerprint", a.Fingerprint, "error", err)
+			c = Change{}
+		}
+		p.known[a.Fingerprint] = &known{n: c.N, seq: a.Seq, data: a.Data, over: c.Over(), at: c.Now}
+		if err == nil {
+			last[a.Fingerprint] = c
+		}
+	}
+	ask, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	stored, err := p.w.deps.History.Incidents(ask, slices.Collect(maps.Keys(members)))
+	if err != nil {
+		p.w.deps.Log.Info("the database does not say how incidents stand, the stream counts", "partition", p.id, "error", err)
+	}
+	var again []said
+	for _, raw := range stored {
+		c, err := ParseChange(raw)
+		if err != nil || c.Over() {
+			continue
+		}
+		k := p.known[c.Fingerprint]
+		if k == nil {
+			k = &known{}
+			p.known[c.Fingerprint] = k
+		}
+		if c.N <= k.n {
+			continue
+		}
+		k.n, k.data, k.over, k.at = c.N, raw, false, c.Now
+		last[c.Fingerprint] = c
+		again = append(again, said{c.Fingerprint, c.N, raw, c.Now})
+	}
+	if len(again) > 0 {
+		p.w.deps.Log.Warn("incidents that the broker has lost are written to it again", "partition", p.id, "incidents", len(again))
+	}
+	if err := p.publish(ctx, again); err != nil {
+		return nil, err
+	}
+	var out []alerting.Incident
+	for _, fp := range slices.Sorted(maps.Keys(last)) {
+		out = append(out, last[fp].Incident)
+	}
+	return out, nil
+}
+
+// past asks the database for what the windows of the rules need.
+func (p *partition) past(ctx context.Context, members map[sentinel.AgentID]int64) map[sentinel.AgentID][]StoredCycle {
+	ctx, cancel := context.WithTimeout(ctx, warmPatience)
+	defer cancel()
+	out := map[sentinel.AgentID][]StoredCycle{}
+	longest := p.rules.Longest()
+	for _, id := range slices.Sorted(maps.Keys(members)) {
+		since := time.Now().Add(-longest - time.Minute)
+		list, err := p.w.deps.History.Cycles(ctx, members[id], since, p.rules.Wants)
+		if err != nil {
+			p.w.deps.Log.Warn("windows begin empty where the database does not know the past", "partition", p.id, "agents", len(members), "known", len(out), "error", err)
+			return out
+		}
+		out[id] = list
+	}
+	return out
+}
+
+// pending returns, for every agent and layout with cycles that are still to be judged,
+// the time of the first of them. The database may have them already: windows must not.
+func (p *partition) pending(ctx context.Context) (map[layoutKey]time.Time, error) {
+	first := map[layoutKey]time.Time{}
+	reader := p.w.deps.Broker.Batches(p.id, p.next)
+	defer reader.Drop(ctx)
+	for {
+		list, err := reader.Fetch(ctx, 256, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, rec := range list {
+			cycles, err := p.open(ctx, rec.Data)
+			if err != nil {
+				return nil, err
+			}
+			for _, c := range cycles {
+				key := layoutKey{c.Agent.ID, c.Layout}
+				if at, ok := first[key]; !ok || c.Time.Before(at) {
+					first[key] = c.Time
+				}
+			}
+		}
+		if reader.Left() == 0 || ctx.Err() != nil {
+			return first, nil
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package alerts
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sentinelgo/sentinel/internal/alerting"
+	"github.com/sentinelgo/sentinel/internal/alerting/live"
+	"github.com/sentinelgo/sentinel/internal/app/notifiers"
+	"github.com/sentinelgo/sentinel/internal/broker"
+	"github.com/sentinelgo/sentinel/internal/notify"
+	"github.com/sentinelgo/sentinel/internal/postgres"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sign"
+	"github.com/sentinelgo/sentinel/internal/telemetry"
+)
+
+// NotificationPurpose is what the notification file is sealed for.
+const NotificationPurpose = "notification file"
+
+// NoNotification is the notification file of who has not written one: nobody is told.
+func NoNotification() []byte {
+	return []byte("route: {receiver: nobody}\nreceivers:\n- name: nobody\n")
+}
+
+// Notifier tells people of incidents. Any number may run: one at a time does the work,
+// and the next goes on from what that one has written down.
+type Notifier struct {
+	Broker *broker.Broker
+	Vault  *sign.Vault
+	DB     *postgres.DB // for the list of deliveries; it may be out
+	// ExternalURL is where people find Sentinel; it may be empty.
+	ExternalURL string
+	Metrics     *telemetry.Registry
+	Log         *slog.Logger
+
+	current atomic.Pointer[telemetry.Registry] // of the dispatcher that runs
+}
+
+// Run works until ctx ends; then it returns nil.
+func (n *Notifier) Run(ctx context.Context) error {
+	n.Metrics.Writer(func(w io.Writer) {
+		if reg := n.current.Load(); reg != nil {
+			reg.Write(w)
+		}
+	})
+	return alone(ctx, n.Broker, "notifier", n.Log, n.tell)
+}
+
+// wishes are what the courier brought last.
+type wishes struct {
+	mu             sync.Mutex
+	config         storedConfig
+	silences, acks []byte
+	known          bool          // whether there is a notification file
+	changed        chan struct{} // closed and replaced with each change
+}
+
+func (w *wishes) take(e broker.BucketEntry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case e.Value == nil: // a bucket that was wiped takes nothing away
+		return
+	case e.Key == keyNotification && json.Unmarshal(e.Value, &w.config) == nil:
+		w.known = true
+	case e.Key == keySilences:
+		w.silences = e.Value
+	case e.Key == keyAcks:
+		w.acks = e.Value
+	default:
+		return
+	}
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+func (w *wishes) get() (cfg storedConfig, silences, acks []byte, known bool, changed <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.config, w.silences, w.acks, w.known, w.changed
+}
+
+// tell is the work of the one that does it.
+func (n *Notifier) tell(ctx context.Context) error {
+	w := &wishes{changed: make(chan struct{})}
+	group, ctx := errgroup.WithContext(ctx)
+	nothing := func() {}
+	group.Go(func() error { return n.Broker.Bucket(broker.BucketAlerting).Watch(ctx, w.take, nothing, nothing) })
+	log := newDeliveryLog(n.DB, n.Metrics, n.Log)
+	group.Go(func() error { return log.run(ctx) })
+	group.Go(func() error {
+		st := newStore(n.Broker)
+		for ctx.Err() == nil {
+			cfg, _, _, known, changed := w.get()
+			if !known {
+				select {
+				case <-ctx.Done():
+				case <-changed:
+				}
+				continue
+			}
+			setup, err := n.setup(cfg)
+			if err != nil {
+				n.Log.Error("the notification file cannot be used, nobody is told until it is changed", "version", cfg.Version, "error", err)
+				if setup, err = notifiers.Parse("no notification", NoNotification()); err != nil {
+					return err
+				}
+			}
+			if err := n.dispatch(ctx, w, cfg, setup, st, log); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+func (n *Notifier) setup(cfg storedConfig) (*notifiers.Setup, error) {
+	text := NoNotification()
+	if len(cfg.Sealed) > 0 {
+		var err error
+		if text, err = n.Vault.OpenText(NotificationPurpose, cfg.Sealed); err != nil {
+			return nil, err
+		}
+	}
+	return notifiers.Parse("notification file", text)
+}
+
+// dispatch tells people as one notification file says, until there is another one.
+func (n *Notifier) dispatch(ctx context.Context, w *wishes, cfg storedConfig, setup *notifiers.Setup, st *store, log *deliveryLog) error {
+	group, run := errgroup.WithContext(ctx)
+	run, stop := context.WithCancel(run)
+	defer stop()
+	reg := telemetry.NewRegistry()
+	_, silences, _, _, _ := w.get()
+	st.setSilences(silences)
+	d := notify.New(notify.Options{Routing: setup.Routing, Receivers: setup.Receivers, Store: st, Silences: notify.NewSilences(st), Log: n.Log, Metrics: reg,
+		ExternalURL: n.ExternalURL, Delivered: log.note})
+	n.current.Store(reg)
+	watchdogs, err := setup.Watchdogs(d.Check, n.Log)
+	if err != nil {
+		return err
+	}
+	n.Log.Info("telling people", "version", cfg.Version, "receivers", len(setup.Receivers))
+	group.Go(func() error { return d.Run(run) })
+	for _, dog := range watchdogs {
+		group.Go(func() error { return dog.Run(run) })
+	}
+	group.Go(func() error { return n.feed(run, d, w) })
+	group.Go(func() error { return n.Broker.Answer(run, broker.TopicNotifier, answers{d, setup, run}.answer) })
+	group.Go(func() error {
+		defer stop()
+		for {
+			now, silences, _, _, changed := w.get()
+			if now.Version != cfg.Version || !bytes.Equal(now.Sealed, cfg.Sealed) {
+				return nil
+			}
+			st.setSilences(silences)
+			if err := d.ReloadSilences(run); err != nil && run.Err() == nil {
+				return err
+			}
+			select {
+			case <-run.Done():
+				return nil
+			case <-changed:
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// feed hands the dispatcher how every incident stands, and then each change.
+func (n *Notifier) feed(ctx context.Context, d *notify.Dispatcher, w *wishes) error {
+	reader := n.Broker.Alerts()
+	defer func() { reader.Drop(ctx) }()
+	stored, begun := n.Broker.Store(), false
+	acked := map[ack]bool{}
+	for ctx.Err() == nil {
+		if name := n.Broker.Store(); name != stored { // its numbers begin anew
+			reader.Drop(ctx)
+			reader, stored, begun = n.Broker.Alerts(), name, false
+		}
+		list, err := reader.Fetch(ctx, 256, 500*time.Millisecond)
+		if err != nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+			continue
+		}
+		for _, rec := range list {
+			n.put(d, rec, begun)
+		}
+		begun = begun || reader.Left() == 0
+		if !begun {
+			continue
+		}
+		_, _, acks, _, _ := w.get()
+		n.acknowledge(ctx, d, acks, acked)
+	}
+	return nil
+}
+
+// put tells the dispatcher of a change; live says that those before were put as well.
+func (n *Notifier) put(d *notify.Dispatcher, rec broker.Record, live bool) {
+	a, ok := alertOf(rec.Data, live)
+	if !ok {
+		return
+	}
+	if err := d.Put(a); err != nil {
+		n.Log.Warn("an incident cannot be told", "fingerprint", a.Fingerprint, "error", err)
+	}
+}
+
+// alertOf returns what people are to be told of a change. Where those before it may
+// have been missed, an incident that does not fire counts as over.
+func alertOf(raw []byte, inOrder bool) (notify.Alert, bool) {
+	c, err := live.ParseChange(raw)
+	if err != nil {
+		return notify.Alert{}, false
+	}
+	a := notify.Alert{Fingerprint: c.Fingerprint, Labels: c.Labels, Annotations: c.Annotations, State: notify.Firing, StartsAt: c.FiredAt, Runbook: c.Runbook}
+	switch {
+	case c.State == alerting.Firing, c.State == alerting.Unknown && c.Was == alerting.Firing && !inOrder:
+	case c.State == alerting.Resolved, !inOrder && c.State != alerting.Unknown:
+		a.State, a.EndsAt = notify.Resolved, c.EndsAt
+		for _, t := range []time.Time{c.StartsAt, c.At} {
+			if a.StartsAt.IsZero() {
+				a.StartsAt = t
+			}
+		}
+		if a.EndsAt.IsZero() {
+			a.EndsAt = c.At
+		}
+	default:
+		return a, false
+	}
+	return a, true
+}
+
+// acknowledge tells the dispatcher of acknowledgements that it has not heard of.
+func (n *Notifier) acknowledge(ctx context.Context, d *notify.Dispatcher, raw []byte, done map[ack]bool) {
+	var acks []ack
+	if json.Unmarshal(raw, &acks) != nil {
+		return
+	}
+	for _, a := range acks {
+		if done[a] {
+			continue
+		}
+		_, err := d.Acknowledge(ctx, a.Fingerprint, a.By, a.Comment)
+		if err != nil && sentinel.CodeOf(err) != sentinel.NotFound {
+			n.Log.Warn("an acknowledgement cannot be taken", "fingerprint", a.Fingerprint, "error", err)
+			continue
+		}
+		done[a] = true
+	}
+}

@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+// Record is one message of a stream as it lies there.
+type Record struct {
+	Seq     uint64
+	Subject string
+	Data    []byte
+}
+
+// Reader reads a part of a stream in order, each message once, and acknowledges
+// nothing: how far it came is its owner's business. It is not safe for concurrent use.
+type Reader struct {
+	b       *Broker
+	stream  string
+	subject string
+	last    bool   // begins with the last message of each subject
+	next    uint64 // of the stream
+	cons    jetstream.Consumer
+	seen    uint64 // of the consumer's own numbers
+	left    uint64 // messages that were there when the consumer was made, and not read yet
+}
+
+// Batches returns a reader of one partition's batches, from a sequence number on.
+func (b *Broker) Batches(partition int, from uint64) *Reader {
+	return &Reader{b: b, stream: batchesStream, subject: batchesSubject + strconv.Itoa(partition), next: from}
+}
+
+// Next returns the number of the first message that was not read yet: all before it
+// that the reader's subject has were read.
+func (r *Reader) Next() uint64 { return r.next }
+
+// Left returns how many of the messages that were there at the first Fetch are still
+// to be read.
+func (r *Reader) Left() uint64 { return r.left }
+
+// Fetch waits up to wait for a first message and returns up to max of those that are
+// there. No message in time gives none and no error. After an error the next call goes
+// on where this one should have.
+func (r *Reader) Fetch(ctx context.Context, max int, wait time.Duration) ([]Record, error) {
+	if r.cons == nil {
+		if err := r.open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	batch, err := r.cons.FetchNoWait(max)
+	if err != nil {
+		return nil, r.failed(err)
+	}
+	list, err := r.collect(batch)
+	if len(list) > 0 || err != nil || wait <= 0 {
+		return list, r.failed(err)
+	}
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	if batch, err = r.cons.Fetch(1, jetstream.FetchContext(waiting)); err != nil {
+		return nil, r.failed(err)
+	}
+	list, err = r.collect(batch)
+	if waiting.Err() != nil && len(list) == 0 {
+		return nil, nil // nothing came in time
+	}
+	return list, r.failed(err)
+}
+
+func (r *Reader) collect(batch jetstream.MessageBatch) ([]Record, error) {
+	var list []Record
+	var broken error
+	for m := range batch.Messages() {
+		meta, err := m.Metadata()
+		if err != nil || broken != nil {
+			continue
+		}
+		if meta.Sequence.Consumer != r.seen+1 {
+			broken = sentinel.Errorf(sentinel.Unavailable, "messages were lost on the way") // they are read again
+			r.cons = nil
+			continue
+		}
+		r.seen, r.next = meta.Sequence.Consumer, meta.Sequence.Stream+1
+		r.left = min(r.left, meta.NumPending)
+		list = append(list, Record{meta.Sequence.Stream, m.Subject(), m.Data()})
+	}
+	if err := batch.Error(); err != nil && broken == nil && !errors.Is(err, jetstream.ErrNoMessages) {
+		broken = err
+	}
+	if len(list) > 0 {
+		return list, nil
+	}
+	return nil, broken
+}
+
+func (r *Reader) failed(err error) error {
+	if err == nil || errors.Is(err, jetstream.ErrNoMessages) {
+		return nil
+	}
+	r.cons = nil
+	return unavailable("read stream "+r.stream, err)
+}
+
+func (r *Reader) open(ctx context.Context) error {
+	if err := r.b.connected(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	cfg := jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, FilterSubject: r.subject, MemoryStorage: true, Replicas: 1,
+		InactiveThreshold: 30 * time.Second, DeliverPolicy: jetstream.DeliverAllPolicy}
+	switch {
+	case r.last && r.next == 0:
+		cfg.DeliverPolicy = jetstream.DeliverLastPerSubjectPolicy
+	case r.next > 0:
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, r.next
+	}
+	cons, err := r.b.js.CreateConsumer(ctx, r.stream, cfg)
+	if err != nil {
+		return unavailable("read stream "+r.stream, err)
+	}
+	r.cons, r.seen, r.left = cons, 0, cons.CachedInfo().NumPending
+	return nil
+}
+
+// Drop forgets the server's side of the reader, which goes by itself otherwise.
+func (r *Reader) Drop(ctx context.Context) {
+	if r.cons == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = r.b.js.DeleteConsumer(ctx, r.stream, r.cons.CachedInfo().Name) // it goes by itself half a minute later
+	r.cons = nil
+}
+
+// lastToken returns what stands behind the last point of a subject.
+func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
