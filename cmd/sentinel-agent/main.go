@@ -59,7 +59,10 @@ Examples:
 	output := flags.StringP("output", "o", "table", "how --once prints: table or json")
 	root.AddCommand(serviceCommands(d)...)
 	cfg := agent.DefaultConfig()
-	root.AddCommand(enrolCommand(d), command.ConfigCommand(d.path, &cfg))
+	root.AddCommand(enrolCommand(d), command.ConfigCommand(d.path, &cfg), command.HealthCommand(func() (string, string, error) {
+		cfg, err := d.load()
+		return "agent.listen", cfg.Agent.Listen, err
+	}))
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.RunE = func(c *cobra.Command, _ []string) error {
 		switch {

@@ -39,6 +39,10 @@ Examples:
 		}
 		return server.Run(ctx, cfg, logger)
 	})
+	root.AddCommand(command.HealthCommand(func() (string, string, error) {
+		err := load()
+		return "server.listen", cfg.Server.Listen, err
+	}))
 	root.AddCommand(masterKey(&cfg, load), token(&cfg, load), user(&cfg, load), setupToken(&cfg, load))
 	os.Exit(command.Main(root))
 }

@@ -20,12 +20,16 @@ Examples:
   sentinel-worker --config /etc/sentinel/sentinel.yml
   DATABASE_URL=postgres://… sentinel-worker --config sentinel.yml`)
 	cfg := worker.DefaultConfig()
-	command.Daemon(root, &cfg, func(ctx context.Context) error {
+	load := command.Daemon(root, &cfg, func(ctx context.Context) error {
 		logger, err := cfg.Log.Logger(os.Stderr)
 		if err != nil {
 			return err
 		}
 		return worker.Run(ctx, cfg, logger)
 	})
+	root.AddCommand(command.HealthCommand(func() (string, string, error) {
+		err := load()
+		return "worker.listen", cfg.Worker.Listen, err
+	}))
 	os.Exit(command.Main(root))
 }

@@ -41,6 +41,7 @@ type definition struct {
 // host is what a collector may look at.
 type host struct {
 	proc, sys string // where /proc and /sys are
+	mounts    string // whose mounts count, a folder of proc
 	cfg       Config
 	now       func() time.Time
 	statfs    func(path string) (volume, error)
@@ -50,6 +51,20 @@ type host struct {
 	bus       string        // the socket of D-Bus, empty where there is none
 	self      Self          // may be nil
 	platform
+}
+
+// below returns the host whose root folder is mounted at root.
+func (h host) below(root string) host {
+	if root == "" {
+		return h
+	}
+	h.proc, h.sys, h.mounts = root+h.proc, root+h.sys, "1"
+	if h.bus != "" {
+		h.bus = root + h.bus
+	}
+	ask := h.statfs
+	h.statfs = func(path string) (volume, error) { return ask(root + path) }
+	return h
 }
 
 // volume is what a file system says about its room.
@@ -123,7 +138,7 @@ func New(cfg Config, log *slog.Logger, opts ...Option) (*Set, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	st := settings{host: systemHost(), lim: sentinel.DefaultLimits(), list: definitions()}
+	st := settings{host: systemHost().below(cfg.Root), lim: sentinel.DefaultLimits(), list: definitions()}
 	for _, opt := range opts {
 		opt(&st)
 	}

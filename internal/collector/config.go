@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -22,6 +23,9 @@ type Config struct {
 	// Collectors switches collectors by name; one that is not named is on, but for
 	// tcpstat, which costs too much to be.
 	Collectors map[string]bool `yaml:"collectors"`
+	// Root is where the host's root folder is mounted, for an agent in a container: what
+	// is watched is looked for below it. Empty is the agent's own. Linux alone.
+	Root string `yaml:"root"`
 	// Filesystem selects by mount point, and by type in addition.
 	Filesystem FilesystemConfig `yaml:"filesystem"`
 	// Disk selects block devices by name.
@@ -116,6 +120,9 @@ func DefaultConfig() Config {
 // A collector that only Linux has may be named on every system, so that one
 // configuration serves a mixed fleet.
 func (c Config) Validate() error {
+	if c.Root != "" && (!strings.HasPrefix(c.Root, "/") || runtime.GOOS != "linux") {
+		return sentinel.Errorf(sentinel.Invalid, "root: is %q, want an absolute path, on Linux, or nothing", c.Root)
+	}
 	if err := c.validateTimes(); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ var errStuck = errors.New("the file system does not answer")
 func newFilesystem(h host) (collector, error) {
 	points, err1 := h.cfg.Filesystem.MountPoints.compile()
 	types, err2 := h.cfg.Filesystem.Types.compile()
-	return &filesystem{path: h.proc + "/self/mountinfo", points: points, types: types,
+	return &filesystem{path: h.proc + "/" + h.mounts + "/mountinfo", points: points, types: types,
 		statfs: h.statfs, stuck: make(map[string]bool), seen: make(map[string]*uint64)}, errors.Join(err1, err2)
 }
 

@@ -38,7 +38,7 @@ func definitions() []definition {
 }
 
 func systemHost() host {
-	return host{proc: "/proc", sys: "/sys", bus: "/run/dbus/system_bus_socket", statfs: statfs, machine: machine(),
+	return host{proc: "/proc", sys: "/sys", mounts: "self", bus: "/run/dbus/system_bus_socket", statfs: statfs, machine: machine(),
 		pageSize: os.Getpagesize(), platform: platform{adjtimex: syscall.Adjtimex}}
 }
 
