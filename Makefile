@@ -48,7 +48,7 @@ postgres: # PostgreSQL's server programs are there, or get installed, or it is s
 	@./scripts/ensure-postgres.sh
 
 .PHONY: check
-check: generate-check lint test build-all ## All that must hold before a change goes in
+check: generate-check docs-check lint test check-deploy build-all ## All that must hold before a change goes in
 
 .PHONY: lint
 lint: ## Check format, vet and lint Go and proto
@@ -102,6 +102,14 @@ build-all: ## Cross-build for Linux, Windows and macOS
 		echo "build $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go build -tags $(TAGS) -o /dev/null ./cmd/sentinel-agent ./cmd/sentinelctl; done
 	@for t in windows/amd64 darwin/arm64; do \
 		echo "vet $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} go vet ./internal/... ./cmd/...; done
+
+.PHONY: check-deploy
+check-deploy: ## Check what is shipped as its readers do: Compose, Docker, Kubernetes, GitHub, editors
+	cd deploy/check && go test -count=1 ./...
+
+.PHONY: test-packages
+test-packages: postgres ## Install, upgrade and purge the packages in a fresh Debian (root)
+	./scripts/test-packages.sh
 
 .PHONY: packages
 packages: ## Build archives, deb and rpm packages and checksums into dist/ (scripts/build-packages.sh --help)

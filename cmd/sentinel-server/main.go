@@ -43,7 +43,7 @@ Examples:
 		err := load()
 		return "server.listen", cfg.Server.Listen, err
 	}))
-	root.AddCommand(masterKey(&cfg, load), token(&cfg, load), user(&cfg, load), setupToken(&cfg, load))
+	root.AddCommand(masterKey(&cfg, load), token(&cfg, load), user(&cfg, load), setupToken(&cfg, load), development(&cfg, load))
 	os.Exit(command.Main(root))
 }
 

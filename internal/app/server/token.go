@@ -20,6 +20,17 @@ func CreateToken(ctx context.Context, cfg Config, name, role string, ttl time.Du
 	return fleet.NewRegistry(db, nil).CreateToken(ctx, name, postgres.Role(role), ttl)
 }
 
+// CreateEnrolmentToken makes an enrolment token straight in the database.
+func CreateEnrolmentToken(ctx context.Context, cfg Config, name string, uses int, ttl time.Duration) (string, error) {
+	db, err := cfg.Database.Open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	token, _, err := fleet.NewRegistry(db, nil).CreateEnrolmentToken(ctx, fleet.Console("enrolment.create"), postgres.EnrolmentToken{Name: name, MaxUses: uses}, ttl)
+	return token, err
+}
+
 // Reseal seals agents' secrets under the first of the master keys; see
 // fleet.Registry.Reseal.
 func Reseal(ctx context.Context, cfg Config, progress func(done int)) (int, error) {
