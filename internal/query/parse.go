@@ -1,8 +1,10 @@
 package query
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -32,6 +34,22 @@ func (e *Engine) parse(expression string) (parser.Expr, error) {
 		return nil, sentinel.Errorf(sentinel.Invalid, "label_replace and label_join may repeat labels %d times, one in another multiplied", maxGrowth)
 	}
 	return expr, nil
+}
+
+// selector reads what series are selected by. One that would select everything is
+// refused.
+func (e *Engine) selector(text string) ([]*labels.Matcher, error) {
+	if len(text) > maxExpression {
+		return nil, sentinel.Errorf(sentinel.Invalid, "the selector has %d bytes, at most %d are read", len(text), maxExpression)
+	}
+	matchers, err := e.parser.ParseMetricSelector(text)
+	if err != nil {
+		return nil, sentinel.Errorf(sentinel.Invalid, "%w", err)
+	}
+	if !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches("") }) {
+		return nil, sentinel.Errorf(sentinel.Invalid, "the selector selects everything: name a metric or a label")
+	}
+	return matchers, nil
 }
 
 // nesting returns an upper bound for how deep brackets and signs are nested. What

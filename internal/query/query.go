@@ -8,13 +8,17 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"time"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
 
+	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
@@ -134,6 +138,34 @@ func (e *Engine) Range(ctx context.Context, expression string, from, to time.Tim
 	}
 	q, err := e.engine.NewRangeQuery(ctx, s, nil, expression, from, to, step)
 	return run(ctx, q, expression, err)
+}
+
+// Select returns the series that a selector finds, with their labels, sorted. More
+// than limit are ResourceExhausted.
+func (e *Engine) Select(ctx context.Context, selector string, limit int) ([]postgres.FoundSeries, []map[string]string, error) {
+	matchers, err := e.selector(selector)
+	if err != nil {
+		return nil, nil, err
+	}
+	q := &querier{Storage: e.storage, series: e.limits.MaxSeries}
+	found, sets, err := q.find(ctx, matchers)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(found) > limit {
+		return nil, nil, sentinel.Errorf(sentinel.ResourceExhausted, "the selector finds %d series, at most %d are shown: name more labels", len(found), limit)
+	}
+	order := make([]int, len(found))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return labels.Compare(sets[a], sets[b]) })
+	series, sorted := make([]postgres.FoundSeries, len(found)), make([]map[string]string, len(found))
+	for i, k := range order {
+		series[i], sorted[i] = found[k], sets[k].Map()
+		delete(sorted[i], model.MetricNameLabel)
+	}
+	return series, sorted, nil
 }
 
 func (e *Engine) open(expression string) (storage.Queryable, error) {
