@@ -145,7 +145,7 @@ func fleetValues(ctx context.Context, db *postgres.DB, out *Fleet, at map[int64]
 	// One value of each step is enough for a line as high as a letter.
 	step := sparkStep.Milliseconds()
 	first := out.Time.UnixMilli() - (sparkSteps-1)*step
-	window := 2 * time.Minute.Milliseconds()
+	window := time.Minute.Milliseconds()
 	sparks, err := db.ReadSamples(ctx, postgres.SampleRead{Series: cpu, From: first - window + 1, To: out.Time.UnixMilli(), Every: step, Window: window,
 		Tier: time.Minute, Column: postgres.ColumnLast, MaxSamples: maxFleet * 100})
 	if err != nil {

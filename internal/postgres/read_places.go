@@ -32,48 +32,112 @@ func (db *DB) places(ctx context.Context, series []FoundSeries) ([][]place, erro
 	for i, s := range series {
 		at[s.ID], ids[i] = int32(i), s.ID
 	}
-	rows, err := db.pool.Query(ctx, `SELECT id, agent_id, series_ids FROM layouts WHERE series_ids && $1 LIMIT $2`, ids, maxPlaces+1)
+	rows, err := db.pool.Query(ctx, `SELECT id, agent_id FROM layouts WHERE series_ids && $1 LIMIT $2`, ids, maxPlaces+1)
 	if err != nil {
 		return nil, failed("find layouts", err)
 	}
-	byAgent := make(map[int64][]place)
-	n := 0
-	var p place
-	var members []int64
-	_, err = pgx.ForEachRow(rows, []any{&p.layout, &p.agent, &members}, func() error {
-		if n++; n > maxPlaces {
-			return sentinel.Errorf(sentinel.ResourceExhausted, "the series are in more than %d layouts: name fewer of them", maxPlaces)
-		}
-		lo, hi := 0, 0
-		for i, id := range members {
-			if _, ok := at[id]; ok {
-				if lo == 0 {
-					lo = i + 1
-				}
-				hi = i + 1
-			}
-		}
-		if lo == 0 {
-			return nil
-		}
-		p.lo, p.at = int32(lo), make([]int32, hi-lo+1)
-		for i, id := range members[lo-1 : hi] {
-			if k, ok := at[id]; ok {
-				p.at[i] = k
-			} else {
-				p.at[i] = -1
-			}
-		}
-		byAgent[p.agent] = append(byAgent[p.agent], p)
-		return nil
-	})
+	type row struct{ Layout, Agent int64 }
+	layouts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
 	if err != nil {
 		return nil, failed("find layouts", err)
+	}
+	if len(layouts) > maxPlaces {
+		return nil, sentinel.Errorf(sentinel.ResourceExhausted, "the series are in more than %d layouts: name fewer of them", maxPlaces)
+	}
+	wanted := make([]int64, len(layouts))
+	for i, l := range layouts {
+		wanted[i] = l.Layout
+	}
+	members, err := db.layoutMembers(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	byAgent := make(map[int64][]place)
+	for _, l := range layouts {
+		if p := newPlace(l.Agent, l.Layout, members[l.Layout], at); len(p.at) > 0 {
+			byAgent[p.agent] = append(byAgent[p.agent], p)
+		}
 	}
 	out := make([][]place, 0, len(byAgent))
 	for _, places := range byAgent {
 		out = append(out, places)
 	}
 	slices.SortFunc(out, func(a, b []place) int { return int(a[0].agent - b[0].agent) })
+	return out, nil
+}
+
+// newPlace finds the wanted series, by their ids, among the members of a layout.
+func newPlace(agent, layout int64, members []int64, at map[int64]int32) place {
+	p := place{agent: agent, layout: layout}
+	first, last := -1, -1
+	for i, id := range members {
+		if _, ok := at[id]; ok {
+			if first < 0 {
+				first = i
+			}
+			last = i
+		}
+	}
+	if first < 0 {
+		return p
+	}
+	p.lo = int32(first) + 1
+	for _, id := range members[first : last+1] {
+		k, ok := at[id]
+		if !ok {
+			k = -1
+		}
+		p.at = append(p.at, k)
+	}
+	return p
+}
+
+// maxCachedMembers bounds the cache of layoutMembers, at 8 bytes each.
+const maxCachedMembers = 8 << 20
+
+// layoutMembers returns the ids of the series of layouts, in their order. Layouts
+// never change, so what was read once is kept.
+func (db *DB) layoutMembers(ctx context.Context, ids []int64) (map[int64][]int64, error) {
+	out := make(map[int64][]int64, len(ids))
+	var missing []int64
+	db.mu.Lock()
+	for _, id := range ids {
+		if m, ok := db.members[id]; ok {
+			out[id] = m
+		} else {
+			missing = append(missing, id)
+		}
+	}
+	db.mu.Unlock()
+	if len(missing) == 0 {
+		return out, nil
+	}
+	rows, err := db.pool.Query(ctx, `SELECT id, series_ids FROM layouts WHERE id = ANY($1)`, missing)
+	if err != nil {
+		return nil, failed("read layouts", err)
+	}
+	var id int64
+	var members []int64
+	read := make(map[int64][]int64, len(missing))
+	_, err = pgx.ForEachRow(rows, []any{&id, &members}, func() error {
+		read[id] = slices.Clone(members)
+		return nil
+	})
+	if err != nil {
+		return nil, failed("read layouts", err)
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for id, m := range read {
+		out[id] = m
+		if db.memberCount > maxCachedMembers {
+			clear(db.members)
+			db.memberCount = 0
+		}
+		if _, ok := db.members[id]; !ok {
+			db.members[id] = m
+			db.memberCount += len(m)
+		}
+	}
 	return out, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sentinelgo/sentinel/internal/api"
 	"github.com/sentinelgo/sentinel/internal/localpg"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/query"
@@ -167,6 +168,47 @@ func BenchmarkQuery(b *testing.B) {
 				}
 				if err := json.Unmarshal(rec.Body.Bytes(), &a); err != nil || len(a.Data.Result) != c.series {
 					b.Fatalf("%d series (%v), want %d: %.300s", len(a.Data.Result), err, c.series, rec.Body)
+				}
+			}
+			report(b, took)
+		})
+	}
+}
+
+// BenchmarkPages gathers what the web interface's pages show.
+func BenchmarkPages(b *testing.B) {
+	d := openBench(b)
+	agents, err := d.db.Agents(b.Context(), postgres.AgentFilter{Limit: 100})
+	must(b, err)
+	for name, f := range map[string]func() (int, error){
+		"fleet": func() (int, error) { // 200 ms
+			f, err := api.ReadFleet(b.Context(), d.db, postgres.AgentFilter{Limit: 1000}, d.end)
+			if err == nil && (f.Hosts[7].CPU == nil || f.Hosts[1999].Spark == nil) {
+				err = fmt.Errorf("a host is without values: %+v", f.Hosts[7])
+			}
+			return len(f.Hosts), err
+		},
+		"last-values-of-a-host": func() (int, error) { // 10 ms
+			s, err := d.db.Latest(b.Context(), agents[50].ID, 10*time.Minute)
+			return len(s), err
+		},
+		"day-of-112-series-in-720-steps": func() (int, error) {
+			found, err := d.db.FindSeries(b.Context(), []postgres.SeriesMatch{{Field: postgres.FieldName, Values: []string{"node_cpu_seconds_total"}}, {Field: postgres.FieldAgent, Values: []string{string(agents[5].Name)}}}, 200)
+			if err != nil {
+				return 0, err
+			}
+			s, err := d.db.ReadBuckets(b.Context(), postgres.BucketRead{Series: found, From: d.end.Add(-24 * time.Hour), Step: 2 * time.Minute, Steps: 720, MaxSamples: 5_000_000})
+			return len(s), err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				start := time.Now()
+				n, err := f()
+				took = append(took, time.Since(start))
+				if err != nil || n == 0 {
+					b.Fatalf("%d of them, %v", n, err)
 				}
 			}
 			report(b, took)
