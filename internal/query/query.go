@@ -79,7 +79,7 @@ func newEngine(limits Limits, p parser.Parser, log *slog.Logger) *promql.Engine 
 	return promql.NewEngine(promql.EngineOpts{
 		Logger: log, MaxSamples: limits.MaxSamples, Timeout: limits.Timeout, LookbackDelta: limits.Lookback,
 		ActiveQueryTracker:       make(turns, limits.Concurrent),
-		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
+		NoStepSubqueryIntervalFn: func(int64) int64 { return defaultStep.Milliseconds() },
 		EnableAtModifier:         true, EnableNegativeOffset: true, Parser: p,
 	})
 }
@@ -114,7 +114,7 @@ func (r *Result) Close() { r.query.Close() }
 // Instant evaluates an expression at one time. An expression that is wrong is
 // Invalid, one that asks for too much is ResourceExhausted.
 func (e *Engine) Instant(ctx context.Context, expression string, at time.Time) (*Result, error) {
-	s, err := e.open(expression)
+	s, err := e.open(expression, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (e *Engine) Range(ctx context.Context, expression string, from, to time.Tim
 	case to.Sub(from)/step >= maxPoints:
 		return nil, sentinel.Errorf(sentinel.Invalid, "more than %d points for each series: ask with a larger step or for less time", maxPoints)
 	}
-	s, err := e.open(expression)
+	s, err := e.open(expression, to.Sub(from))
 	if err != nil {
 		return nil, err
 	}
@@ -168,8 +168,8 @@ func (e *Engine) Select(ctx context.Context, selector string, limit int) ([]post
 	return series, sorted, nil
 }
 
-func (e *Engine) open(expression string) (storage.Queryable, error) {
-	expr, err := e.parse(expression)
+func (e *Engine) open(expression string, over time.Duration) (storage.Queryable, error) {
+	expr, err := e.parse(expression, over)
 	if err != nil {
 		return nil, err
 	}
