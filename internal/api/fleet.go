@@ -9,7 +9,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/sentinelgo/sentinel/internal/postgres"
-	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // FleetHost is what the fleet's page shows of one host.
@@ -61,13 +60,14 @@ func (r resources) fleet() {
 		State  string   `query:"state" enum:"up,silent,never seen,disabled"`
 	}
 	type output struct{ Body Fleet }
+	view := NewFleetView(r.deps.DB)
 	huma.Register(r.api, operation(postgres.Viewer, http.MethodGet, "/fleet", "get-fleet", "Show every host at a glance"),
 		func(ctx context.Context, in *input) (*output, error) {
 			f := postgres.AgentFilter{Search: in.Search, State: postgres.AgentState(in.State), Limit: 1000}
 			if err := labelFilter(&f, in.Labels); err != nil {
 				return nil, r.fail(ctx, err)
 			}
-			out, err := ReadFleet(ctx, r.deps.DB, f, time.Now())
+			out, err := view.Read(ctx, f, time.Now())
 			if err != nil {
 				return nil, r.fail(ctx, err)
 			}
@@ -75,12 +75,23 @@ func (r resources) fleet() {
 		})
 }
 
-// ReadFleet gathers what the fleet's page shows at a time.
-func ReadFleet(ctx context.Context, db *postgres.DB, f postgres.AgentFilter, now time.Time) (Fleet, error) {
+// FleetView gathers what the fleet's page shows. It is safe for concurrent use.
+type FleetView struct {
+	db     *postgres.DB
+	sparks sparks
+}
+
+// NewFleetView returns a view of a database.
+func NewFleetView(db *postgres.DB) *FleetView {
+	return &FleetView{db: db, sparks: sparks{lines: make(map[int64]sparkLine)}}
+}
+
+// Read returns the hosts that a filter selects, at a time.
+func (v *FleetView) Read(ctx context.Context, f postgres.AgentFilter, now time.Time) (Fleet, error) {
 	out := Fleet{Time: now.Truncate(sparkStep).UTC(), Step: sparkStep.Seconds(), Count: map[string]int{}, Hosts: []FleetHost{}}
 	at := make(map[int64]int)
 	for {
-		page, err := db.Agents(ctx, f)
+		page, err := v.db.Agents(ctx, f)
 		if err != nil {
 			return out, err
 		}
@@ -103,12 +114,12 @@ func ReadFleet(ctx context.Context, db *postgres.DB, f postgres.AgentFilter, now
 			break
 		}
 	}
-	return out, fleetValues(ctx, db, &out, at, now)
+	return out, v.values(ctx, &out, at, now)
 }
 
-// fleetValues fills in what the hosts measure.
-func fleetValues(ctx context.Context, db *postgres.DB, out *Fleet, at map[int64]int, now time.Time) error {
-	found, err := db.FindSeries(ctx, []postgres.SeriesMatch{{Field: postgres.FieldName, Values: fleetMetrics()}}, maxFleet*10)
+// values fills in what the hosts measure.
+func (v *FleetView) values(ctx context.Context, out *Fleet, at map[int64]int, now time.Time) error {
+	found, err := v.db.FindSeries(ctx, []postgres.SeriesMatch{{Field: postgres.FieldName, Values: fleetMetrics()}}, maxFleet*10)
 	if err != nil {
 		return err
 	}
@@ -122,7 +133,7 @@ func fleetValues(ctx context.Context, db *postgres.DB, out *Fleet, at map[int64]
 			}
 		}
 	}
-	values, err := db.ReadLast(ctx, series, now.Add(-fleetLookback), now.Add(time.Minute))
+	values, err := v.db.ReadLast(ctx, series, now.Add(-fleetLookback), now.Add(time.Minute))
 	if err != nil {
 		return err
 	}
@@ -131,10 +142,10 @@ func fleetValues(ctx context.Context, db *postgres.DB, out *Fleet, at map[int64]
 		if values[i].Time.IsZero() {
 			continue
 		}
-		v := values[i].Value
+		value := values[i].Value
 		for j, field := range []**float64{&h.CPU, &h.Memory, &h.Disk, &h.Load1, &h.Uptime} {
 			if fleetMetrics()[j] == s.Name {
-				*field = &v
+				*field = &value
 			}
 		}
 		if h.At == nil || h.At.Before(values[i].Time) {
@@ -142,28 +153,13 @@ func fleetValues(ctx context.Context, db *postgres.DB, out *Fleet, at map[int64]
 			h.At = &t
 		}
 	}
-	// One value of each step is enough for a line as high as a letter.
-	step := sparkStep.Milliseconds()
-	first := out.Time.UnixMilli() - (sparkSteps-1)*step
-	window := time.Minute.Milliseconds()
-	sparks, err := db.ReadSamples(ctx, postgres.SampleRead{Series: cpu, From: first - window + 1, To: out.Time.UnixMilli(), Every: step, Window: window,
-		Tier: time.Minute, Column: postgres.ColumnLast, MaxSamples: maxFleet * 100})
-	if err != nil {
-		return err
-	}
-	for i, s := range sparks {
-		if len(s.Times) == 0 {
-			continue
+	lines, err := v.sparks.until(ctx, v.db, cpu, out.Time, now)
+	for i, s := range cpu {
+		if lines != nil && lines[i] != nil {
+			out.Hosts[at[s.Agent.ID]].Spark = lines[i]
 		}
-		line := make([]*float64, sparkSteps)
-		for k, t := range s.Times {
-			if j := (t - first + step - 1) / step; j >= 0 && j < sparkSteps && !sentinel.IsAbsent(s.Values[k]) {
-				line[j] = &s.Values[k]
-			}
-		}
-		out.Hosts[at[cpu[i].Agent.ID]].Spark = line
 	}
-	return nil
+	return err
 }
 
 // Fleet returns every host at a glance.

@@ -76,7 +76,10 @@ func (r *arrayReader) read(ctx context.Context, p piece, agents [][]place) error
 	args := []any{ids, time.UnixMilli(p.from), time.UnixMilli(p.to), layouts, los, his}
 	sparse := ""
 	shown := max(0, p.tier.Milliseconds()-1) // where in its bucket a value is shown
-	if r.every > r.window {
+	if starts := r.starts(p, shown); len(starts) > 0 {
+		sparse = ` AND ts = ANY($7::timestamptz[])`
+		args = append(args, starts)
+	} else if r.every > r.window {
 		sparse = ` AND ts - date_bin($7::interval, ts, $8) < $9::interval`
 		args = append(args, time.Duration(r.every)*time.Millisecond, time.UnixMilli(r.from-shown), time.Duration(r.window)*time.Millisecond)
 	}
@@ -107,6 +110,25 @@ func (r *arrayReader) read(ctx context.Context, p piece, agents [][]place) error
 		}
 	}
 	return rows.Err()
+}
+
+// maxStarts bounds the buckets of a sparse read that are named one by one.
+const maxStarts = 5000
+
+// starts names the buckets of a piece that a sparse read wants, so that the index finds
+// them; or none, where they are too many, or samples.
+func (r *arrayReader) starts(p piece, shown int64) []time.Time {
+	ms := p.tier.Milliseconds()
+	if ms == 0 || r.every <= r.window || (p.to-p.from)/r.every*(r.window/ms+1) > maxStarts {
+		return nil
+	}
+	var out []time.Time
+	for start := p.from; start < p.to; start += ms {
+		if mod(start+shown-r.from, r.every) < r.window {
+			out = append(out, time.UnixMilli(start))
+		}
+	}
+	return out
 }
 
 // array walks the elements of a one-dimensional array as array_send writes it.

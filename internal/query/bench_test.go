@@ -180,12 +180,17 @@ func BenchmarkPages(b *testing.B) {
 	d := openBench(b)
 	agents, err := d.db.Agents(b.Context(), postgres.AgentFilter{Limit: 100})
 	must(b, err)
+	view := api.NewFleetView(d.db)
 	for name, f := range map[string]func() (int, error){
 		"fleet": func() (int, error) { // 200 ms
-			f, err := api.ReadFleet(b.Context(), d.db, postgres.AgentFilter{Limit: 1000}, d.end)
+			f, err := view.Read(b.Context(), postgres.AgentFilter{Limit: 1000}, d.end)
 			if err == nil && (f.Hosts[7].CPU == nil || f.Hosts[1999].Spark == nil) {
 				err = fmt.Errorf("a host is without values: %+v", f.Hosts[7])
 			}
+			return len(f.Hosts), err
+		},
+		"fleet-for-the-first-time": func() (int, error) {
+			f, err := api.NewFleetView(d.db).Read(b.Context(), postgres.AgentFilter{Limit: 1000}, d.end)
 			return len(f.Hosts), err
 		},
 		"last-values-of-a-host": func() (int, error) { // 10 ms
