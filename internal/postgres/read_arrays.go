@@ -16,10 +16,13 @@ import (
 type sink interface {
 	// columns names the arrays of a tier's rows that are wanted.
 	columns(tier time.Duration) []string
-	// row takes the parts of a row's arrays that hold at; ts is where in time the row
-	// is shown.
-	row(tier time.Duration, ts int64, at []int32, raw [][]byte) error
+	// add takes what one row has of the wanted series n: an element of each column, nil
+	// where it is NULL. ts is where in time the row is shown.
+	add(tier time.Duration, ts int64, n int32, e elements) error
 }
+
+// elements are those of one position, as the database sends them, in columns' order.
+type elements [4][]byte
 
 // arrayReader reads parts of the rows of many layouts into a sink.
 type arrayReader struct {
@@ -56,22 +59,29 @@ func (r *arrayReader) run(ctx context.Context, places [][]place) error {
 // read reads one piece of the series of some agents. The inner select is fenced
 // (OFFSET 0) so that each agent's rows come from the index, in their order. A slice
 // is one step for the database, which would unpack the array again for each element.
+//
+// Where only one series of each layout is wanted, all its values come as one row: of
+// many small rows the protocol costs as much as the reading.
 func (r *arrayReader) read(ctx context.Context, p piece, agents [][]place) error {
 	table := map[time.Duration]string{0: "scrapes", time.Minute: "scrapes_1m", time.Hour: "scrapes_1h"}[p.tier]
+	columns := r.sink.columns(p.tier)
 	var ids, layouts []int64
 	var los, his []int32
 	var flat []place
+	alone := true
 	for _, places := range agents {
 		ids = append(ids, places[0].agent)
 		for _, pl := range places {
 			flat = append(flat, pl)
 			layouts, los, his = append(layouts, pl.layout), append(los, pl.lo), append(his, pl.lo+int32(len(pl.at))-1)
+			alone = alone && len(pl.at) == 1
 		}
 	}
-	inner, outer := "", ""
-	for _, c := range r.sink.columns(p.tier) {
+	inner, sliced, gathered := "", "", ""
+	for _, c := range columns {
 		inner += ", " + c
-		outer += ", s." + c + "[m.lo:m.hi]"
+		sliced += ", s." + c + "[m.lo:m.hi]"
+		gathered += ", array_agg(s." + c + "[m.lo])"
 	}
 	args := []any{ids, time.UnixMilli(p.from), time.UnixMilli(p.to), layouts, los, his}
 	sparse := ""
@@ -83,33 +93,103 @@ func (r *arrayReader) read(ctx context.Context, p piece, agents [][]place) error
 		sparse = ` AND ts - date_bin($7::interval, ts, $8) < $9::interval`
 		args = append(args, time.Duration(r.every)*time.Millisecond, time.UnixMilli(r.from-shown), time.Duration(r.window)*time.Millisecond)
 	}
-	rows, err := r.db.pool.Query(ctx, `SELECT m.n, s.ts`+outer+`
+	what, group := `m.n, s.ts`+sliced, ``
+	if alone {
+		what, group = `m.n, array_agg(s.ts)`+gathered, ` GROUP BY m.n`
+	}
+	rows, err := r.db.pool.Query(ctx, `SELECT `+what+`
 		FROM unnest($1::int8[]) AS a(agent_id)
 		CROSS JOIN LATERAL (
 			SELECT ts, layout_id`+inner+` FROM `+table+`
 			WHERE agent_id = a.agent_id AND ts >= $2 AND ts < $3`+sparse+`
 			ORDER BY ts OFFSET 0
 		) s
-		JOIN unnest($4::int8[], $5::int4[], $6::int4[]) WITH ORDINALITY AS m(layout_id, lo, hi, n) ON m.layout_id = s.layout_id`, args...)
+		JOIN unnest($4::int8[], $5::int4[], $6::int4[]) WITH ORDINALITY AS m(layout_id, lo, hi, n) ON m.layout_id = s.layout_id`+group, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		raw := rows.RawValues()
-		if len(raw[0]) != 8 || len(raw[1]) != 8 {
+		if len(raw[0]) != 8 {
 			return errors.New("row of an unknown form")
 		}
 		n := int64(binary.BigEndian.Uint64(raw[0]))
 		if n < 1 || n > int64(len(flat)) {
 			return fmt.Errorf("row of layout %d of %d", n, len(flat))
 		}
-		ts := (int64(binary.BigEndian.Uint64(raw[1]))+postgresEpoch)/1000 + shown
-		if err := r.sink.row(p.tier, ts, flat[n-1].at, raw[2:]); err != nil {
+		parts, err := open(columns, raw[2:])
+		if err != nil {
+			return err
+		}
+		if alone {
+			err = r.gathered(p.tier, shown, flat[n-1].at[0], raw[1], parts[:len(columns)])
+		} else {
+			err = r.row(p.tier, shown, flat[n-1].at, raw[1], parts[:len(columns)])
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return rows.Err()
+}
+
+// open begins to read one array of each column.
+func open(columns []string, raw [][]byte) (parts [4]array, err error) {
+	for i, c := range columns {
+		oid, size := uint32(oidFloat8), 8
+		if c == "counts" {
+			oid, size = oidInt4, 4
+		}
+		if parts[i], err = readArray(raw[i], oid, size); err != nil {
+			return parts, err
+		}
+	}
+	return parts, nil
+}
+
+// row hands on the wanted elements of one row.
+func (r *arrayReader) row(tier time.Duration, shown int64, at []int32, ts []byte, parts []array) error {
+	if len(ts) != 8 {
+		return errors.New("row of an unknown form")
+	}
+	when := milliseconds64(ts) + shown
+	for _, n := range at {
+		var e elements
+		for c := range parts {
+			e[c] = parts[c].next()
+		}
+		if n < 0 {
+			continue
+		}
+		if err := r.sink.add(tier, when, n, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gathered hands on the elements of many rows, all of series n.
+func (r *arrayReader) gathered(tier time.Duration, shown int64, n int32, ts []byte, parts []array) error {
+	times, err := readArray(ts, oidTimestamptz, 8)
+	if err != nil {
+		return err
+	}
+	for t := times.next(); t != nil; t = times.next() {
+		var e elements
+		for c := range parts {
+			e[c] = parts[c].next()
+		}
+		if err := r.sink.add(tier, milliseconds64(t)+shown, n, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// milliseconds64 reads a timestamptz as milliseconds since 1970.
+func milliseconds64(raw []byte) int64 {
+	return (int64(binary.BigEndian.Uint64(raw)) + postgresEpoch) / 1000
 }
 
 // maxStarts bounds the buckets of a sparse read that are named one by one.

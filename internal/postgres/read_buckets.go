@@ -74,53 +74,33 @@ func (*bucketSink) columns(tier time.Duration) []string {
 	return []string{"mins", "maxs", "sums", "counts"}
 }
 
-func (k *bucketSink) row(tier time.Duration, ts int64, at []int32, raw [][]byte) error {
+func (k *bucketSink) add(tier time.Duration, ts int64, n int32, e elements) error {
 	i := (ts - k.from) / k.step
-	if ts < k.from || i >= int64(len(k.out[0].Count)) {
-		return nil // a bucket that is longer than the step, at an end
+	if e[0] == nil || ts < k.from || i >= int64(len(k.out[n].Count)) { // a bucket that is longer than the step may reach beyond an end
+		return nil
 	}
-	var parts [4]array
-	for c, part := range raw {
-		oid, size := uint32(oidFloat8), 8
-		if c == 3 {
-			oid, size = oidInt4, 4
+	if k.left.Add(-1) < 0 {
+		return sentinel.Errorf(sentinel.ResourceExhausted, "more than %d samples: ask for less time, larger steps or fewer series", k.most)
+	}
+	low := number(e[0])
+	high, sum, count := low, low, int64(1)
+	if tier > 0 {
+		if e[1] == nil || e[3] == nil {
+			return nil
 		}
-		var err error
-		if parts[c], err = readArray(part, oid, size); err != nil {
-			return err
+		high, sum, count = number(e[1]), sentinel.Absent(), int64(binary.BigEndian.Uint32(e[3]))
+		if e[2] != nil {
+			sum = number(e[2]) // else it was too large for a number, and so it stays
 		}
 	}
-	for _, n := range at {
-		var e [4][]byte
-		for c := range raw {
-			e[c] = parts[c].next()
-		}
-		if n < 0 || e[0] == nil {
-			continue
-		}
-		if k.left.Add(-1) < 0 {
-			return sentinel.Errorf(sentinel.ResourceExhausted, "more than %d samples: ask for less time, larger steps or fewer series", k.most)
-		}
-		low := number(e[0])
-		high, sum, count := low, low, int64(1)
-		if tier > 0 {
-			if e[1] == nil || len(e[3]) != 4 {
-				continue
-			}
-			high, sum, count = number(e[1]), sentinel.Absent(), int64(binary.BigEndian.Uint32(e[3]))
-			if e[2] != nil {
-				sum = number(e[2]) // else it was too large for a number, and so it stays
-			}
-		}
-		s := &k.out[n]
-		if s.Count[i] == 0 {
-			s.Min[i], s.Max[i], s.Sum[i], s.Count[i] = low, high, sum, count
-			continue
-		}
-		s.Min[i], s.Max[i] = min(s.Min[i], low), max(s.Max[i], high)
-		s.Sum[i] += sum
-		s.Count[i] += count
+	s := &k.out[n]
+	if s.Count[i] == 0 {
+		s.Min[i], s.Max[i], s.Sum[i], s.Count[i] = low, high, sum, count
+		return nil
 	}
+	s.Min[i], s.Max[i] = min(s.Min[i], low), max(s.Max[i], high)
+	s.Sum[i] += sum
+	s.Count[i] += count
 	return nil
 }
 

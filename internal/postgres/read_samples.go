@@ -96,56 +96,31 @@ func (k *sampleSink) columns(tier time.Duration) []string {
 	return []string{"lasts"}
 }
 
-func (k *sampleSink) row(tier time.Duration, ts int64, at []int32, raw [][]byte) error {
-	first, err := readArray(raw[0], oidFloat8, 8)
-	if err != nil {
-		return err
+func (k *sampleSink) add(tier time.Duration, ts int64, n int32, e elements) error {
+	if k.left.Add(-1) < 0 {
+		return sentinel.Errorf(sentinel.ResourceExhausted, "more than %d samples: ask for less time, a larger step or fewer series", k.MaxSamples)
 	}
-	var second, third array
-	if len(raw) == 3 {
-		if third, err = readArray(raw[2], oidFloat8, 8); err != nil {
-			return err
-		}
+	s, v := &k.out[n], sentinel.Absent()
+	if e[0] != nil {
+		v = number(e[0])
 	}
-	if len(raw) > 1 {
-		oid, size := uint32(oidFloat8), 8
-		if k.Column == ColumnMean {
-			oid, size = oidInt4, 4
-		}
-		if second, err = readArray(raw[1], oid, size); err != nil {
-			return err
-		}
-	}
-	for _, n := range at {
-		e, f, g := first.next(), second.next(), third.next()
-		if n < 0 {
-			continue
-		}
-		if k.left.Add(-1) < 0 {
-			return sentinel.Errorf(sentinel.ResourceExhausted, "more than %d samples: ask for less time, a larger step or fewer series", k.MaxSamples)
-		}
-		s, v := &k.out[n], sentinel.Absent()
-		if e != nil {
-			v = number(e)
-		}
-		switch {
-		case k.Column == ColumnMean:
-			count := int32(1)
-			if f != nil {
-				if count = int32(binary.BigEndian.Uint32(f)); count > 0 {
-					v /= float64(count)
-				}
-			}
-			s.Counts = append(s.Counts, max(1, count))
-		case f != nil:
-			if top := number(f); top > v {
-				s.Times, s.Values = append(s.Times, ts-tier.Milliseconds()/2), append(s.Values, top)
-			} else if g != nil {
-				s.Times, s.Values = append(s.Times, ts-tier.Milliseconds()+2), append(s.Values, number(g))
+	switch {
+	case k.Column == ColumnMean:
+		count := int32(1)
+		if e[1] != nil {
+			if count = int32(binary.BigEndian.Uint32(e[1])); count > 0 {
+				v /= float64(count)
 			}
 		}
-		s.Times, s.Values = append(s.Times, ts), append(s.Values, v)
+		s.Counts = append(s.Counts, max(1, count))
+	case k.Column == ColumnCounter && e[1] != nil:
+		if top := number(e[1]); top > v {
+			s.Times, s.Values = append(s.Times, ts-tier.Milliseconds()/2), append(s.Values, top)
+		} else if e[2] != nil {
+			s.Times, s.Values = append(s.Times, ts-tier.Milliseconds()+2), append(s.Values, number(e[2]))
+		}
 	}
+	s.Times, s.Values = append(s.Times, ts), append(s.Values, v)
 	return nil
 }
 
