@@ -140,6 +140,11 @@ fuzz: ## Fuzz every decoder, ten seconds each (FUZZ_TIME)
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./internal/...
 
+BENCH_DIR ?= /var/tmp/sentinel-bench
+.PHONY: bench-query
+bench-query: postgres ## Time queries with two million series-hours stored, in a database that is kept (BENCH_DIR)
+	SENTINEL_BENCH_DIR='$(BENCH_DIR)' go test -run '^$$' -bench . -benchtime 20x -timeout 60m ./internal/query
+
 BENCH_SECONDS ?= 180
 .PHONY: bench-agent
 bench-agent: postgres ## Measure the agent beside node_exporter and check its limits (BENCH_SECONDS=180)

@@ -16,17 +16,25 @@ import (
 
 func (c *ctl) queryCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "query AGENT [METRIC]", Short: "Show an agent's last values, or one metric over a time",
-		Args: command.Args(1, 2, "an agent's id or hostname (`sentinelctl agent ls`) and perhaps a metric's name"),
-		Long: `Show an agent's last values, or with --since one metric over a time. AGENT is an
-agent's id, or a hostname that only one agent has.
+		Use: "query EXPRESSION | AGENT [METRIC]", Short: "Evaluate PromQL, or show an agent's last values or one of its metrics",
+		Args: command.Args(1, 2, "an expression in PromQL, or an agent's id or hostname (`sentinelctl agent ls`) and perhaps a metric's name"),
+		Long: `Evaluate an expression in PromQL now, or with --since over a time; or show an
+agent's last values, or with --since one metric of it over a time.
 
-Without --step every sample is shown as it came; with it one line for each step,
-with the last, least, greatest and average value.
+One argument with a character that no hostname has is an expression, and so is
+whatever comes with --promql: node_load1 alone would be an agent, node_load1{} is
+not. AGENT is an agent's id, or a hostname that only one agent has.
+
+Over a time, a table shows an expression as one line for each series, drawn small;
+-o csv and -o json give every value. An agent's metric is shown sample by sample;
+with --step one line for each step, with the last, least, greatest and average value.
 
 Tables are for people: times are local, numbers rounded and long labels cut. With
 -o json and -o csv times are in UTC and numbers exact.`,
-		Example: `  sentinelctl query web-1
+		Example: `  sentinelctl query 'topk(5, sentinel_host_cpu_used_percent)'
+  sentinelctl query 'sum by (instance) (rate(node_network_receive_bytes_total[5m]))' --since 6h
+  sentinelctl query --promql node_load1 -o csv
+  sentinelctl query web-1
   sentinelctl query ag-abcdefghijklmnop node_load1
   sentinelctl query ag-abcdefghijklmnop node_cpu_seconds_total --since 1h --step 1m -l mode=idle -o csv
   sentinelctl query ag-abcdefghijklmnop sentinel_host_cpu_used_percent --watch 5s`,
@@ -36,7 +44,11 @@ Tables are for people: times are local, numbers rounded and long labels cut. Wit
 	step := cmd.Flags().Duration("step", 0, "one line for each step, such as 1m")
 	labels := cmd.Flags().StringArrayP("label", "l", nil, "only series with name=value; may stand there several times")
 	watch := cmd.Flags().Duration("watch", 0, "ask again and again, such as every 5s, until interrupted")
+	promql := cmd.Flags().Bool("promql", false, "the argument is an expression, whatever it looks like")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *promql || len(args) == 1 && isExpression(args[0]) {
+			return c.runPromQL(cmd, args, promQuery{since: *since, step: *step, labels: len(*labels) > 0}, *watch)
+		}
 		set, err := labelFlags(*labels)
 		if err != nil {
 			return err

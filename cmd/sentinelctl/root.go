@@ -71,7 +71,7 @@ not hold.`)
 		}
 		return sentinel.Errorf(sentinel.Invalid, "--output %q: want table, wide, json, yaml or csv", c.output)
 	}
-	root.AddCommand(c.agentCommand(), c.queryCommand(), c.inspectCommand(),
+	root.AddCommand(c.agentCommand(), c.queryCommand(), c.metricsCommand(), c.topCommand(), c.inspectCommand(),
 		c.eventsCommand(), c.enrolmentCommand(), c.tokenCommand(), c.userCommand(), c.auditLogCommand(), c.whoamiCommand(), c.setupCommand(), c.dlqCommand(),
 		c.pipelineCommand(), c.doctorCommand(), c.backupCommand(), c.restoreCommand(), c.ruleCommand(), c.pluginCommand(), c.contextCommand(), c.apiCommand())
 	return root

@@ -115,6 +115,8 @@ func (f *fixture) calls(t *testing.T) map[string]func() call {
 			must(t, err)
 			return call{path: "/api/v1/setup", body: fmt.Sprintf(`{"token":%q,"user":"ann","password":%q}`, token, password)}
 		},
+		"get-fleet":          get("/api/v1/fleet"),
+		"get-graph":          get("/api/v1/graph?match=test_value"),
 		"get-status":         get("/api/v1/status"),
 		"list-audit":         get("/api/v1/audit"),
 		"list-dead-letters":  get("/api/v1/dead-letters"),
@@ -130,7 +132,7 @@ var roles = map[string]string{
 	"setup": "none", "login": "none",
 	"logout": "viewer", "change-password": "viewer", "who-am-i": "viewer",
 	"list-agents": "viewer", "get-agent": "viewer", "get-latest": "viewer", "get-range": "viewer", "get-books": "viewer",
-	"list-dead-letters": "viewer", "get-dead-letter": "viewer", "get-status": "viewer",
+	"list-dead-letters": "viewer", "get-dead-letter": "viewer", "get-status": "viewer", "get-fleet": "viewer", "get-graph": "viewer",
 	"list-keys": "viewer", "rotate-key": "operator", "revoke-key": "operator",
 	"list-events": "viewer", "stream-events": "viewer",
 	"list-agent-configs": "viewer", "put-agent-config": "operator", "delete-agent-config": "operator",

@@ -55,7 +55,8 @@ type Deps struct {
 	Started    time.Time // of the process
 	// CheckConfig says why no agent could take this YAML as what it is told to collect.
 	CheckConfig func([]byte) error
-	CAPin       string // of the gateway's private authority; empty where it has none
+	Select      func(ctx context.Context, selector string, limit int) ([]Selected, error) // finds series by a selector of PromQL
+	CAPin       string                                                                    // of the gateway's private authority; empty where it has none
 	Log         *slog.Logger
 }
 
@@ -80,6 +81,8 @@ func New(deps Deps) http.Handler {
 	r := resources{deps: deps, api: api}
 	r.agents()
 	r.samples()
+	r.fleet()
+	r.graph()
 	r.books()
 	r.configs()
 	r.events()

@@ -23,6 +23,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/postgres/postgrestest"
+	"github.com/sentinelgo/sentinel/internal/query"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sign"
 )
@@ -63,7 +64,7 @@ func newFixture(t *testing.T) *fixture {
 	must(t, err)
 	f := &fixture{db: postgrestest.New(t), log: new(bytes.Buffer), tokens: map[string]string{"none": "", "garbage": "sntl_garbage"}}
 	f.registry = fleet.NewRegistry(f.db, vault)
-	f.handler = api.New(api.Deps{Registry: f.registry, Identities: f.registry, People: f.registry, DB: f.db, Broker: &f.broker, CheckConfig: func([]byte) error { return nil }, Log: slog.New(slog.NewTextHandler(f.log, nil))})
+	f.handler = api.New(api.Deps{Registry: f.registry, Identities: f.registry, People: f.registry, DB: f.db, Broker: &f.broker, CheckConfig: func([]byte) error { return nil }, Select: selecting(f.db), Log: slog.New(slog.NewTextHandler(f.log, nil))})
 	for _, role := range []postgres.Role{postgres.Viewer, postgres.Operator, postgres.Admin} {
 		f.tokens[string(role)], err = f.registry.CreateToken(t.Context(), "test", role, 0)
 		must(t, err)
@@ -134,6 +135,19 @@ func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, field s
 		}
 	}
 	return p
+}
+
+// selecting finds series by PromQL's selectors, as the server wires it.
+func selecting(db *postgres.DB) func(context.Context, string, int) ([]api.Selected, error) {
+	engine := query.New(db, query.DefaultLimits(), slog.New(slog.DiscardHandler))
+	return func(ctx context.Context, selector string, limit int) ([]api.Selected, error) {
+		series, labels, err := engine.Select(ctx, selector, limit)
+		out := make([]api.Selected, len(series))
+		for i := range series {
+			out[i] = api.Selected{Series: series[i], Labels: labels[i]}
+		}
+		return out, err
+	}
 }
 
 // store gives an agent two cycles whose values are hard for JSON.

@@ -18,8 +18,9 @@ type copyBuffer struct {
 }
 
 const (
-	oidInt4   = 23
-	oidFloat8 = 701
+	oidInt4        = 23
+	oidFloat8      = 701
+	oidTimestamptz = 1184
 )
 
 // postgresEpoch is 2000-01-01 UTC in microseconds since 1970: the zero of

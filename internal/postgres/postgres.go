@@ -72,6 +72,9 @@ type DB struct {
 	mu         sync.Mutex
 	partitions map[string]struct{}      // partitions seen to exist; may be dropped behind our back
 	layouts    map[int64][]StoredSeries // by layout id; a layout never changes
+	members    map[int64][]int64        // likewise: the ids of its series
+
+	memberCount int // of all lists in members
 }
 
 // Open prepares a pool for cfg.URL. It connects lazily: a database that is down
@@ -113,6 +116,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		log:        cfg.Log,
 		partitions: make(map[string]struct{}),
 		layouts:    make(map[int64][]StoredSeries),
+		members:    make(map[int64][]int64),
 	}, nil
 }
 

@@ -3,15 +3,9 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
-	"math"
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
@@ -21,7 +15,7 @@ import (
 type Column uint8
 
 const (
-	ColumnLast    Column = iota
+	ColumnLast Column = iota
 	// ColumnCounter is last, and before it the greatest where that is greater: the
 	// counter began again. Else, of an hour, it is also the least, as the first.
 	ColumnCounter
@@ -56,9 +50,6 @@ type SeriesSamples struct {
 	Counts []int32   // nil, or how many samples the value is the mean of
 }
 
-// readers is how many connections one read may use at once.
-const readers = 2
-
 // ReadSamples returns the samples of each series, in the order of the request.
 func (db *DB) ReadSamples(ctx context.Context, q SampleRead) ([]SeriesSamples, error) {
 	out := make([]SeriesSamples, len(q.Series))
@@ -66,25 +57,10 @@ func (db *DB) ReadSamples(ctx context.Context, q SampleRead) ([]SeriesSamples, e
 	if err != nil || len(places) == 0 {
 		return out, err
 	}
-	st, err := (&roller{db: db}).state(ctx, db.pool)
-	if err != nil {
-		return nil, failed("read samples", err)
-	}
-	r := sampleReader{SampleRead: q, db: db, out: out}
-	r.left.Store(int64(q.MaxSamples))
-	r.plan(st, q.From, q.To, slices.DeleteFunc([]time.Duration{time.Hour, time.Minute}, func(t time.Duration) bool { return t > q.Tier }))
-	group, ctx := errgroup.WithContext(ctx)
-	for part := range slices.Chunk(places, (len(places)+readers-1)/readers) {
-		group.Go(func() error {
-			for _, p := range r.pieces {
-				if err := r.read(ctx, p, part); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
+	s := sampleSink{SampleRead: q, out: out}
+	s.left.Store(int64(q.MaxSamples))
+	r := arrayReader{db: db, sink: &s, from: q.From, to: q.To, tier: q.Tier, every: q.Every, window: q.Window}
+	if err := r.run(ctx, places); err != nil {
 		return nil, failed("read samples", err)
 	}
 	for i := range out {
@@ -93,315 +69,59 @@ func (db *DB) ReadSamples(ctx context.Context, q SampleRead) ([]SeriesSamples, e
 	return out, nil
 }
 
-// place says where in the rows of one layout values of wanted series stand:
-// position lo+i belongs to series at[i], or to none where that is -1. Positions
-// count from 1, as the database does.
-type place struct {
-	agent, layout int64
-	lo            int32
-	at            []int32
-}
-
-// maxPlaces bounds the layouts that one read looks into: an agent that changes its
-// series all the time has thousands.
-const maxPlaces = 100_000
-
-// places finds the layouts that hold the series, those of an agent together.
-func (db *DB) places(ctx context.Context, series []FoundSeries) ([][]place, error) {
-	if len(series) == 0 {
-		return nil, nil
-	}
-	at := make(map[int64]int32, len(series))
-	ids := make([]int64, len(series))
-	for i, s := range series {
-		at[s.ID], ids[i] = int32(i), s.ID
-	}
-	rows, err := db.pool.Query(ctx, `SELECT id, agent_id, series_ids FROM layouts WHERE series_ids && $1 LIMIT $2`, ids, maxPlaces+1)
-	if err != nil {
-		return nil, failed("find layouts", err)
-	}
-	byAgent := make(map[int64][]place)
-	n := 0
-	var p place
-	var members []int64
-	_, err = pgx.ForEachRow(rows, []any{&p.layout, &p.agent, &members}, func() error {
-		if n++; n > maxPlaces {
-			return sentinel.Errorf(sentinel.ResourceExhausted, "the series are in more than %d layouts: name fewer of them", maxPlaces)
-		}
-		lo, hi := 0, 0
-		for i, id := range members {
-			if _, ok := at[id]; ok {
-				if lo == 0 {
-					lo = i + 1
-				}
-				hi = i + 1
-			}
-		}
-		if lo == 0 {
-			return nil
-		}
-		p.lo, p.at = int32(lo), make([]int32, hi-lo+1)
-		for i, id := range members[lo-1 : hi] {
-			if k, ok := at[id]; ok {
-				p.at[i] = k
-			} else {
-				p.at[i] = -1
-			}
-		}
-		byAgent[p.agent] = append(byAgent[p.agent], p)
-		return nil
-	})
-	if err != nil {
-		return nil, failed("find layouts", err)
-	}
-	out := make([][]place, 0, len(byAgent))
-	for _, places := range byAgent {
-		out = append(out, places)
-	}
-	slices.SortFunc(out, func(a, b []place) int { return int(a[0].agent - b[0].agent) })
-	return out, nil
-}
-
-// piece is a stretch of time, to excluded, and the table that serves it.
-type piece struct {
-	from, to int64 // milliseconds
-	tier     time.Duration
-}
-
-// sampleReader is one call of ReadSamples.
-type sampleReader struct {
+// sampleSink gathers samples.
+type sampleSink struct {
 	SampleRead
-	db     *DB
-	pieces []piece
-	out    []SeriesSamples // each belongs to one agent, and so to one goroutine
-	left   atomic.Int64    // samples that may still be read
+	out  []SeriesSamples // each belongs to one agent, and so to one goroutine
+	left atomic.Int64    // samples that may still be read
 }
 
-// plan cuts [from, to] into pieces: the coarsest tier where its buckets are whole,
-// made and not yet dropped, finer ones around.
-func (r *sampleReader) plan(st state, from, to int64, tiers []time.Duration) {
-	end := to + 1
-	// What retention has removed is only in a coarser table.
-	for _, gone := range []struct {
-		before int64
-		tier   time.Duration
-	}{{millis(st.minutesFrom, time.Hour), time.Hour}, {millis(st.rawFrom, time.Minute), time.Minute}} {
-		if from < gone.before {
-			upTo := min(gone.before, end)
-			r.cut(st, from, upTo, append([]time.Duration{}, gone.tier), true)
-			from = upTo
-		}
+func (k *sampleSink) columns(tier time.Duration) []string {
+	if tier == 0 {
+		return []string{"vals"}
 	}
-	if from < end {
-		r.cut(st, from, end, tiers, false)
-	}
-}
-
-// cut plans [from, to). Only whole buckets are taken, unless nothing finer is left.
-func (r *sampleReader) cut(st state, from, to int64, tiers []time.Duration, only bool) {
-	if from >= to {
-		return
-	}
-	if len(tiers) == 0 {
-		r.pieces = append(r.pieces, piece{from, to, 0})
-		return
-	}
-	tier := tiers[0]
-	ms := tier.Milliseconds()
-	a, b := from+mod(-from, ms), to-mod(to, ms)
-	made := st.minutesTo
-	if tier == time.Hour {
-		made = st.hoursTo
-	}
-	if only {
-		// The bucket that begins before from has its end, where it is shown, within.
-		a, b = from-mod(from, ms), to-mod(to, ms)
-		if a < b {
-			r.pieces = append(r.pieces, piece{a, b, tier})
-		}
-		return
-	}
-	b = min(b, made.UnixMilli())
-	if a >= b {
-		r.cut(st, from, to, tiers[1:], false)
-		return
-	}
-	r.cut(st, from, a, tiers[1:], false)
-	r.pieces = append(r.pieces, piece{a, b, tier})
-	r.cut(st, b, to, tiers[1:], false)
-}
-
-// millis rounds up to a whole bucket, so that no bucket is read beside its samples.
-func millis(t time.Time, tier time.Duration) int64 {
-	ms := t.UnixMilli()
-	return ms + mod(-ms, tier.Milliseconds())
-}
-
-// columns are what is read of a table's rows, as arrays of which a slice is taken.
-func (r *sampleReader) columns(tier time.Duration) (table string, columns []string) {
-	switch tier {
-	case 0:
-		return "scrapes", []string{"vals"}
-	case time.Minute:
-		table = "scrapes_1m"
-	default:
-		table = "scrapes_1h"
-	}
-	switch r.Column {
+	switch k.Column {
 	case ColumnCounter:
 		if tier == time.Hour {
-			return table, []string{"lasts", "maxs", "mins"}
+			return []string{"lasts", "maxs", "mins"}
 		}
-		return table, []string{"lasts", "maxs"}
+		return []string{"lasts", "maxs"}
 	case ColumnMin:
-		return table, []string{"mins"}
+		return []string{"mins"}
 	case ColumnMax:
-		return table, []string{"maxs"}
+		return []string{"maxs"}
 	case ColumnMean:
-		return table, []string{"sums", "counts"}
+		return []string{"sums", "counts"}
 	}
-	return table, []string{"lasts"}
+	return []string{"lasts"}
 }
 
-// read reads one piece of the series of some agents. The inner select is fenced
-// (OFFSET 0) so that each agent's rows come from the index, in their order. A slice
-// is one step for the database, which would unpack the array again for each element.
-func (r *sampleReader) read(ctx context.Context, p piece, agents [][]place) error {
-	table, columns := r.columns(p.tier)
-	var ids, layouts []int64
-	var los, his []int32
-	var flat []place
-	for _, places := range agents {
-		ids = append(ids, places[0].agent)
-		for _, pl := range places {
-			flat = append(flat, pl)
-			layouts, los, his = append(layouts, pl.layout), append(los, pl.lo), append(his, pl.lo+int32(len(pl.at))-1)
-		}
+func (k *sampleSink) add(tier time.Duration, ts int64, n int32, e elements) error {
+	if k.left.Add(-1) < 0 {
+		return sentinel.Errorf(sentinel.ResourceExhausted, "more than %d samples: ask for less time, a larger step or fewer series", k.MaxSamples)
 	}
-	inner, outer := "", ""
-	for _, c := range columns {
-		inner += ", " + c
-		outer += ", s." + c + "[m.lo:m.hi]"
+	s, v := &k.out[n], sentinel.Absent()
+	if e[0] != nil {
+		v = number(e[0])
 	}
-	args := []any{ids, time.UnixMilli(p.from), time.UnixMilli(p.to), layouts, los, his}
-	sparse := ""
-	shown := max(0, p.tier.Milliseconds()-1) // where in its bucket a value is shown
-	if r.Every > r.Window {
-		sparse = ` AND ts - date_bin($7::interval, ts, $8) < $9::interval`
-		args = append(args, time.Duration(r.Every)*time.Millisecond, time.UnixMilli(r.From-shown), time.Duration(r.Window)*time.Millisecond)
-	}
-	rows, err := r.db.pool.Query(ctx, `SELECT m.n, s.ts`+outer+`
-		FROM unnest($1::int8[]) AS a(agent_id)
-		CROSS JOIN LATERAL (
-			SELECT ts, layout_id`+inner+` FROM `+table+`
-			WHERE agent_id = a.agent_id AND ts >= $2 AND ts < $3`+sparse+`
-			ORDER BY ts OFFSET 0
-		) s
-		JOIN unnest($4::int8[], $5::int4[], $6::int4[]) WITH ORDINALITY AS m(layout_id, lo, hi, n) ON m.layout_id = s.layout_id`, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		raw := rows.RawValues()
-		if len(raw[0]) != 8 || len(raw[1]) != 8 {
-			return errors.New("row of an unknown form")
-		}
-		n := int64(binary.BigEndian.Uint64(raw[0]))
-		if n < 1 || n > int64(len(flat)) {
-			return fmt.Errorf("row of layout %d of %d", n, len(flat))
-		}
-		ts := (int64(binary.BigEndian.Uint64(raw[1]))+postgresEpoch)/1000 + shown
-		if err := r.row(p.tier, ts, flat[n-1].at, raw[2:]); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// row takes the values of one row.
-func (r *sampleReader) row(tier time.Duration, ts int64, at []int32, raw [][]byte) error {
-	first, err := readArray(raw[0], oidFloat8, 8)
-	if err != nil {
-		return err
-	}
-	var second, third array
-	if len(raw) == 3 {
-		if third, err = readArray(raw[2], oidFloat8, 8); err != nil {
-			return err
-		}
-	}
-	if len(raw) > 1 {
-		oid, size := uint32(oidFloat8), 8
-		if r.Column == ColumnMean {
-			oid, size = oidInt4, 4
-		}
-		if second, err = readArray(raw[1], oid, size); err != nil {
-			return err
-		}
-	}
-	for _, k := range at {
-		e, f, g := first.next(), second.next(), third.next()
-		if k < 0 {
-			continue
-		}
-		if r.left.Add(-1) < 0 {
-			return sentinel.Errorf(sentinel.ResourceExhausted, "more than %d samples: ask for less time, a larger step or fewer series", r.MaxSamples)
-		}
-		s, v := &r.out[k], sentinel.Absent()
-		if e != nil {
-			v = math.Float64frombits(binary.BigEndian.Uint64(e))
-		}
-		switch {
-		case r.Column == ColumnMean:
-			count := int32(1)
-			if f != nil {
-				if count = int32(binary.BigEndian.Uint32(f)); count > 0 {
-					v /= float64(count)
-				}
-			}
-			s.Counts = append(s.Counts, max(1, count))
-		case f != nil:
-			if top := math.Float64frombits(binary.BigEndian.Uint64(f)); top > v {
-				s.Times, s.Values = append(s.Times, ts-tier.Milliseconds()/2), append(s.Values, top)
-			} else if g != nil {
-				s.Times, s.Values = append(s.Times, ts-tier.Milliseconds()+2), append(s.Values, math.Float64frombits(binary.BigEndian.Uint64(g)))
+	switch {
+	case k.Column == ColumnMean:
+		count := int32(1)
+		if e[1] != nil {
+			if count = int32(binary.BigEndian.Uint32(e[1])); count > 0 {
+				v /= float64(count)
 			}
 		}
-		s.Times, s.Values = append(s.Times, ts), append(s.Values, v)
+		s.Counts = append(s.Counts, max(1, count))
+	case k.Column == ColumnCounter && e[1] != nil:
+		if top := number(e[1]); top > v {
+			s.Times, s.Values = append(s.Times, ts-tier.Milliseconds()/2), append(s.Values, top)
+		} else if e[2] != nil {
+			s.Times, s.Values = append(s.Times, ts-tier.Milliseconds()+2), append(s.Values, number(e[2]))
+		}
 	}
+	s.Times, s.Values = append(s.Times, ts), append(s.Values, v)
 	return nil
-}
-
-// array walks the elements of a one-dimensional array as array_send writes it.
-type array struct {
-	raw  []byte
-	size int
-}
-
-func readArray(raw []byte, oid uint32, size int) (array, error) {
-	if len(raw) < 12 || binary.BigEndian.Uint32(raw[8:]) != oid {
-		return array{}, errors.New("not an array of the expected type")
-	}
-	if binary.BigEndian.Uint32(raw) == 0 || len(raw) < 20 {
-		return array{}, nil
-	}
-	return array{raw[20:], size}, nil
-}
-
-// next returns the next element, or nil for NULL and past the end.
-func (a *array) next() []byte {
-	if len(a.raw) < 4 {
-		return nil
-	}
-	length := int(int32(binary.BigEndian.Uint32(a.raw)))
-	a.raw = a.raw[4:]
-	if length != a.size || len(a.raw) < length {
-		return nil
-	}
-	e := a.raw[:length]
-	a.raw = a.raw[length:]
-	return e
 }
 
 // sort brings samples into order, where several layouts hold the series, and keeps

@@ -98,6 +98,9 @@ func labelsJSON(labels []sentinel.Label) (string, error) {
 }
 
 func parseLabels(raw []byte) ([]sentinel.Label, error) {
+	if string(raw) == "{}" {
+		return nil, nil
+	}
 	var m map[string]string
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, fmt.Errorf("read labels: %w", err)

@@ -143,7 +143,7 @@ func (h HTTP) instant(ctx context.Context, p params) (payload, error) {
 	if err != nil {
 		return payload{}, err
 	}
-	return h.evaluate(ctx, p, func(ctx context.Context, expr string) (*Result, error) { return h.Engine.Instant(ctx, expr, at) })
+	return h.evaluate(ctx, p, 0, func(ctx context.Context, expr string) (*Result, error) { return h.Engine.Instant(ctx, expr, at) })
 }
 
 func (h HTTP) ranged(ctx context.Context, p params) (payload, error) {
@@ -162,14 +162,14 @@ func (h HTTP) ranged(ctx context.Context, p params) (payload, error) {
 	if err := checkRange(from, to, step); err != nil {
 		return payload{}, err
 	}
-	return h.evaluate(ctx, p, func(ctx context.Context, expr string) (*Result, error) {
+	return h.evaluate(ctx, p, to.Sub(from), func(ctx context.Context, expr string) (*Result, error) {
 		return h.Engine.Range(ctx, expr, from, to, step)
 	})
 }
 
-func (h HTTP) evaluate(ctx context.Context, p params, ask func(context.Context, string) (*Result, error)) (payload, error) {
+func (h HTTP) evaluate(ctx context.Context, p params, over time.Duration, ask func(context.Context, string) (*Result, error)) (payload, error) {
 	expr := p.Get("query")
-	if _, err := h.Engine.parse(expr); err != nil {
+	if _, err := h.Engine.parse(expr, over); err != nil {
 		return payload{}, wrong("query", err)
 	}
 	timeout, err := p.duration("timeout", h.Engine.limits.Timeout)
@@ -195,12 +195,12 @@ func (h HTTP) evaluate(ctx context.Context, p params, ask func(context.Context, 
 }
 
 func (h HTTP) exemplars(_ context.Context, p params) (payload, error) {
-	_, err := h.Engine.parse(p.Get("query"))
+	_, err := h.Engine.parse(p.Get("query"), 0)
 	return payload{data: json.RawMessage(`[]`)}, wrong("query", err)
 }
 
 func (h HTTP) format(_ context.Context, p params) (payload, error) {
-	expr, err := h.Engine.parse(p.Get("query"))
+	expr, err := h.Engine.parse(p.Get("query"), 0)
 	if err != nil {
 		return payload{}, wrong("query", err)
 	}

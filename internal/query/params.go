@@ -142,12 +142,9 @@ func (p params) matchers(e *Engine, need bool) ([][]*labels.Matcher, error) {
 	}
 	var sets [][]*labels.Matcher
 	for _, s := range selectors {
-		if len(s) > maxExpression {
-			return nil, invalid("match[]", "has %d bytes, at most %d are read", len(s), maxExpression)
-		}
-		m, err := e.parser.ParseMetricSelector(s)
+		m, err := e.selector(s)
 		if err != nil {
-			return nil, invalid("match[]", "%w", err)
+			return nil, wrong("match[]", err)
 		}
 		sets = append(sets, m)
 	}

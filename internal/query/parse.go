@@ -1,8 +1,12 @@
 package query
 
 import (
+	"math"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -14,10 +18,17 @@ const (
 	// maxGrowth is how often functions that make labels out of labels may repeat
 	// these: nested, they multiply.
 	maxGrowth = 64
+	// maxSteps is at how many times a subquery may be evaluated: the engine makes room
+	// for all of them before it begins.
+	maxSteps = 500_000
 )
 
-// parse reads an expression, and refuses what would be read or evaluated for ever.
-func (e *Engine) parse(expression string) (parser.Expr, error) {
+// defaultStep is the step of a subquery that names none.
+const defaultStep = time.Minute
+
+// parse reads an expression that is evaluated over a time, and refuses what would be
+// read or evaluated for ever.
+func (e *Engine) parse(expression string, over time.Duration) (parser.Expr, error) {
 	if len(expression) > maxExpression {
 		return nil, sentinel.Errorf(sentinel.Invalid, "the expression has %d bytes, at most %d are read", len(expression), maxExpression)
 	}
@@ -31,7 +42,23 @@ func (e *Engine) parse(expression string) (parser.Expr, error) {
 	if growth(expr) > maxGrowth {
 		return nil, sentinel.Errorf(sentinel.Invalid, "label_replace and label_join may repeat labels %d times, one in another multiplied", maxGrowth)
 	}
-	return expr, nil
+	return expr, checkSteps(expr, over)
+}
+
+// selector reads what series are selected by. One that would select everything is
+// refused.
+func (e *Engine) selector(text string) ([]*labels.Matcher, error) {
+	if len(text) > maxExpression {
+		return nil, sentinel.Errorf(sentinel.Invalid, "the selector has %d bytes, at most %d are read", len(text), maxExpression)
+	}
+	matchers, err := e.parser.ParseMetricSelector(text)
+	if err != nil {
+		return nil, sentinel.Errorf(sentinel.Invalid, "%w", err)
+	}
+	if !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches("") }) {
+		return nil, sentinel.Errorf(sentinel.Invalid, "the selector selects everything: name a metric or a label")
+	}
+	return matchers, nil
 }
 
 // nesting returns an upper bound for how deep brackets and signs are nested. What
@@ -54,6 +81,38 @@ func nesting(expression string) int {
 		most = max(most, depth+signs)
 	}
 	return most
+}
+
+// checkSteps refuses subqueries that are evaluated too often, in an expression that is
+// evaluated over a time.
+func checkSteps(expr parser.Node, over time.Duration) error {
+	if sub, ok := expr.(*parser.SubqueryExpr); ok {
+		over = longer(over, sub.Range)
+		step := sub.Step
+		if step <= 0 {
+			step = defaultStep
+		}
+		if over/step > maxSteps {
+			return sentinel.Errorf(sentinel.Invalid, "the subquery %.80s is evaluated %d times, at most %d are done: give it a larger step", sub, over/step, maxSteps)
+		}
+	}
+	if ranged, ok := expr.(*parser.MatrixSelector); ok {
+		over = longer(over, ranged.Range)
+	}
+	for child := range parser.ChildrenIter(expr) {
+		if err := checkSteps(child, over); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// longer adds, up to the longest time there is.
+func longer(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 // growth returns how often the text of a label may be repeated in one label of the

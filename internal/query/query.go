@@ -8,13 +8,17 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"time"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
 
+	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
@@ -75,7 +79,7 @@ func newEngine(limits Limits, p parser.Parser, log *slog.Logger) *promql.Engine 
 	return promql.NewEngine(promql.EngineOpts{
 		Logger: log, MaxSamples: limits.MaxSamples, Timeout: limits.Timeout, LookbackDelta: limits.Lookback,
 		ActiveQueryTracker:       make(turns, limits.Concurrent),
-		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
+		NoStepSubqueryIntervalFn: func(int64) int64 { return defaultStep.Milliseconds() },
 		EnableAtModifier:         true, EnableNegativeOffset: true, Parser: p,
 	})
 }
@@ -110,7 +114,7 @@ func (r *Result) Close() { r.query.Close() }
 // Instant evaluates an expression at one time. An expression that is wrong is
 // Invalid, one that asks for too much is ResourceExhausted.
 func (e *Engine) Instant(ctx context.Context, expression string, at time.Time) (*Result, error) {
-	s, err := e.open(expression)
+	s, err := e.open(expression, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +132,7 @@ func (e *Engine) Range(ctx context.Context, expression string, from, to time.Tim
 	case to.Sub(from)/step >= maxPoints:
 		return nil, sentinel.Errorf(sentinel.Invalid, "more than %d points for each series: ask with a larger step or for less time", maxPoints)
 	}
-	s, err := e.open(expression)
+	s, err := e.open(expression, to.Sub(from))
 	if err != nil {
 		return nil, err
 	}
@@ -136,8 +140,36 @@ func (e *Engine) Range(ctx context.Context, expression string, from, to time.Tim
 	return run(ctx, q, expression, err)
 }
 
-func (e *Engine) open(expression string) (storage.Queryable, error) {
-	expr, err := e.parse(expression)
+// Select returns the series that a selector finds, with their labels, sorted. More
+// than limit are ResourceExhausted.
+func (e *Engine) Select(ctx context.Context, selector string, limit int) ([]postgres.FoundSeries, []map[string]string, error) {
+	matchers, err := e.selector(selector)
+	if err != nil {
+		return nil, nil, err
+	}
+	q := &querier{Storage: e.storage, series: e.limits.MaxSeries}
+	found, sets, err := q.find(ctx, matchers)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(found) > limit {
+		return nil, nil, sentinel.Errorf(sentinel.ResourceExhausted, "the selector finds %d series, at most %d are shown: name more labels", len(found), limit)
+	}
+	order := make([]int, len(found))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return labels.Compare(sets[a], sets[b]) })
+	series, sorted := make([]postgres.FoundSeries, len(found)), make([]map[string]string, len(found))
+	for i, k := range order {
+		series[i], sorted[i] = found[k], sets[k].Map()
+		delete(sorted[i], model.MetricNameLabel)
+	}
+	return series, sorted, nil
+}
+
+func (e *Engine) open(expression string, over time.Duration) (storage.Queryable, error) {
+	expr, err := e.parse(expression, over)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,6 @@ import (
 	"github.com/sentinelgo/sentinel/internal/broker"
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/ingest"
-	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/query"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sign"
@@ -149,7 +148,9 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 		Registry: registry, Identities: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(),
 		CheckConfig: checkConfig, CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
 	}
-	handler := people(api.New(rest), prometheus(db, cfg, rest, logger.With("part", "query")), ui)
+	engine := query.New(db, cfg.Server.Query, logger.With("part", "query"))
+	rest.Select = selecting(engine)
+	handler := people(api.New(rest), prometheus(engine, db, cfg.Version, rest, logger.With("part", "query")), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -161,12 +162,6 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	}
 	logger.Info("server started", "gateway", sockets.gateway.Addr().String(), "api", sockets.api.Addr().String())
 	return group.Wait()
-}
-
-// prometheus is the interface that speaks Prometheus' words, for who may read.
-func prometheus(db *postgres.DB, cfg Config, deps api.Deps, log *slog.Logger) http.Handler {
-	h := query.HTTP{Engine: query.New(db, cfg.Server.Query, log), Metadata: db, Version: cfg.Version, Log: log}
-	return api.Guard(deps, postgres.Viewer, h.Handler(), query.Refuse)
 }
 
 // people serves the REST interface, Prometheus' interface and, at every other path,

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sentinelgo/sentinel/internal/postgres"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+)
+
+// sparks keeps the small lines of the fleet's page: from one question to the next
+// they grow by a step at most, and reading an hour of a large fleet anew each time
+// would be most of the work. What arrives late shows after sparkKept.
+type sparks struct {
+	mu    sync.Mutex // held while lines are read, so that many who ask read once
+	lines map[int64]sparkLine
+}
+
+// sparkLine is one host's. Its values are never changed, since answers hold them.
+type sparkLine struct {
+	values []*float64 // nil where the host never said anything
+	end    time.Time  // of the last step
+	read   time.Time  // when all of it was read
+}
+
+const sparkKept = 15 * time.Minute
+
+// until returns the line of each series up to end, nil where there is nothing.
+func (s *sparks) until(ctx context.Context, db *postgres.DB, series []postgres.FoundSeries, end, now time.Time) ([][]*float64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.lines) > 2*maxFleet {
+		clear(s.lines) // of hosts that are long gone, most of them
+	}
+	missing := make(map[int][]postgres.FoundSeries) // by how many steps
+	for _, one := range series {
+		l, known := s.lines[one.Agent.ID]
+		n := int(end.Sub(l.end) / sparkStep)
+		if !known || n < 0 || n > sparkSteps || now.Sub(l.read) > sparkKept || now.Before(l.read) {
+			n = sparkSteps
+		}
+		if n > 0 {
+			missing[n] = append(missing[n], one)
+		}
+	}
+	for n, some := range missing {
+		if err := s.read(ctx, db, some, end, n, now); err != nil {
+			return nil, err
+		}
+	}
+	out := make([][]*float64, len(series))
+	for i, one := range series {
+		out[i] = s.lines[one.Agent.ID].values
+	}
+	return out, nil
+}
+
+// read appends the last n steps to the lines of some hosts. One value of each step is
+// enough for a line as high as a letter.
+func (s *sparks) read(ctx context.Context, db *postgres.DB, series []postgres.FoundSeries, end time.Time, n int, now time.Time) error {
+	step, window := sparkStep.Milliseconds(), time.Minute.Milliseconds()
+	first := end.UnixMilli() - int64(n-1)*step
+	read, err := db.ReadSamples(ctx, postgres.SampleRead{Series: series, From: first - window + 1, To: end.UnixMilli(), Every: step, Window: window,
+		Tier: time.Minute, Column: postgres.ColumnLast, MaxSamples: maxFleet * 100})
+	if err != nil {
+		return err
+	}
+	for i, one := range series {
+		old := s.lines[one.Agent.ID]
+		fresh := sparkLine{end: end, read: old.read}
+		if n == sparkSteps {
+			fresh.read, old.values = now, nil
+		}
+		line := make([]*float64, sparkSteps)
+		if old.values != nil {
+			copy(line, old.values[n:])
+		}
+		some := old.values != nil
+		for k, t := range read[i].Times {
+			if j := sparkSteps - n + int((t-first+step-1)/step); j >= 0 && j < sparkSteps && !sentinel.IsAbsent(read[i].Values[k]) {
+				line[j], some = &read[i].Values[k], true
+			}
+		}
+		if some {
+			fresh.values = line
+		}
+		s.lines[one.Agent.ID] = fresh
+	}
+	return nil
+}
