@@ -29,9 +29,9 @@ func helloPlugin(b *testing.B) *Plugin {
 	m, path, swap := loaded(b, nil)
 	_ = path
 	swap(helloModule(b))
-	p, err := m.inspect(b.Context(), path)
+	p, err := m.inspect(b.Context(), path, m.cache(path), "")
 	if err == nil {
-		err = m.admit(p)
+		err = m.admit(p, "")
 	}
 	if err != nil {
 		b.Fatal(err)

@@ -59,9 +59,9 @@ func (n names) Define(_ []byte, s sentinel.Series, _ float64) { n[s.Name] = true
 func TestP25SwapBetweenCheckAndRun(t *testing.T) {
 	first := plugintest.Emitting(plugintest.Record("first", 1))
 	m, path, swap := loaded(t, first)
-	p, err := m.inspect(t.Context(), path)
+	p, err := m.inspect(t.Context(), path, m.cache(path), "")
 	if err == nil {
-		err = m.admit(p)
+		err = m.admit(p, "")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -87,9 +87,9 @@ func TestP24BackOff(t *testing.T) {
 	mgr, path, _ := loaded(t, m.Bytes())
 	clock := time.Now()
 	mgr.now = func() time.Time { return clock }
-	p, err := mgr.inspect(t.Context(), path)
+	p, err := mgr.inspect(t.Context(), path, mgr.cache(path), "")
 	if err == nil {
-		err = mgr.admit(p)
+		err = mgr.admit(p, "")
 	}
 	if err != nil {
 		t.Fatal(err)
