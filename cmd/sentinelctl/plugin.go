@@ -30,7 +30,8 @@ without trusting them. docs/plugins.md walks through all of it.`,
   sentinelctl plugin keygen --out operator.key
   sentinelctl plugin pack room --key operator.key
   sentinelctl plugin push room-0.1.0.plugin --label site=fra`}
-	group.AddCommand(c.pluginNew(), c.pluginBuild(), c.pluginCheck(), c.pluginRun(), c.pluginPack(), c.pluginKeygen(), c.pluginSign(), c.pluginInspect())
+	group.AddCommand(c.pluginNew(), c.pluginBuild(), c.pluginCheck(), c.pluginRun(), c.pluginPack(), c.pluginKeygen(), c.pluginSign(), c.pluginInspect(),
+		c.pluginPush(), c.pluginList(), c.pluginStatus(), c.pluginRemove())
 	return group
 }
 

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,6 +33,9 @@ import (
 	"github.com/sentinelgo/sentinel/internal/config"
 	"github.com/sentinelgo/sentinel/internal/devca"
 	"github.com/sentinelgo/sentinel/internal/fleet"
+	"github.com/sentinelgo/sentinel/internal/plugin"
+	"github.com/sentinelgo/sentinel/internal/plugin/host"
+	"github.com/sentinelgo/sentinel/internal/plugin/plugintest"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/postgres/postgrestest"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -47,6 +51,9 @@ type tests struct{ *testing.M }
 func (m tests) Run() int { return postgrestest.Main(m.M) }
 
 func TestMain(m *testing.M) {
+	if code, is := host.Run(context.Background()); is { // the process of a plugin of the system's agent
+		os.Exit(code)
+	}
 	testscript.Main(tests{m}, map[string]func(){"sentinelctl": func() { os.Exit(run()) }})
 }
 
@@ -75,6 +82,7 @@ type system struct {
 	agents  map[string]string
 	liveDir string
 	file    string   // of the agent's configuration
+	signer  []byte   // a key for plugins that this agent trusts
 	secrets []string // that no command may ever print
 }
 
@@ -146,6 +154,12 @@ func (s *system) run(t *testing.T, dir, dbURL, master string) {
 	sc.Database.URL, sc.Security.MasterKeyFile = dbURL, master
 	wc.Worker.Listen, wc.Broker, wc.Database, wc.Security = "", sc.Broker, sc.Database, sc.Security
 	ac.Agent.StateDir, ac.Agent.Listen = s.liveDir, ""
+	public, key, err := ed25519.GenerateKey(nil)
+	must(t, err)
+	s.signer, err = plugin.EncodePrivateKey(key)
+	must(t, err)
+	ac.Agent.Plugins.TrustedKeys = []string{plugin.PublicKey(public).String()}
+	ac.Agent.Plugins.Allow.MinInterval = time.Second
 	ac.Agent.Server.Address, ac.Agent.Server.CAFile, ac.Agent.Server.RetryMax = ports[0], s.certs.CA, time.Second
 	ac.Agent.Collect.Interval, ac.Agent.Collect.Timeout = time.Second, time.Second
 	for name := range ac.Agent.Collect.Collectors {
@@ -302,6 +316,16 @@ func (s *system) setup(env *testscript.Env) error {
 		}
 		text := fmt.Sprintf("server: %s\nca_file: %s\ntoken_file: %s\n", s.url, s.certs.CA, path)
 		if err := os.WriteFile(filepath.Join(work, name+".yml"), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	tiny := map[string][]byte{
+		"trusted.key": s.signer, "tiny/manifest.yml": []byte("name: tiny\nversion: 1.0.0\nabi: 1\ninterval: 1s\ntimeout: 500ms\n"),
+		"tiny/plugin.wasm": plugintest.Emitting(plugintest.Record("tiny", 42)),
+	}
+	for name, content := range tiny {
+		path := filepath.Join(work, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {
 			return err
 		}
 	}

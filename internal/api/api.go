@@ -56,8 +56,10 @@ type Deps struct {
 	// CheckConfig says why no agent could take this YAML as what it is told to collect.
 	CheckConfig func([]byte) error
 	Select      func(ctx context.Context, selector string, limit int) ([]Selected, error) // finds series by a selector of PromQL
-	CAPin       string                                                                    // of the gateway's private authority; empty where it has none
-	Log         *slog.Logger
+	// ReadPlugin says what an uploaded bundle is, or why no agent could take it.
+	ReadPlugin func([]byte) (Bundle, error)
+	CAPin      string // of the gateway's private authority; empty where it has none
+	Log        *slog.Logger
 }
 
 const maxBody = 1 << 20
@@ -93,6 +95,7 @@ func New(deps Deps) http.Handler {
 	r.session()
 	r.audit()
 	r.letters()
+	r.plugins()
 	r.status()
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	if s := schemas["ErrorModel"]; s != nil {

@@ -127,6 +127,15 @@ func (r resources) failBody(ctx context.Context, err error) error {
 // requestPatience is for an answer to be made.
 const requestPatience = 50 * time.Second
 
+// bodyLimit returns how many bytes a request's body may have: whole bundles of plugins
+// come to one place.
+func bodyLimit(r *http.Request) int64 {
+	if r.Method == http.MethodPost && r.URL.Path == "/api/v1/plugins" {
+		return maxBundleBody
+	}
+	return maxBody
+}
+
 // around does for every request what is not the routes' business: its id, bounds on
 // what it may hold and how long it may take, problems for unknown routes and for
 // panics, and headers that tell browsers to be wary.
@@ -140,7 +149,7 @@ func around(mux *http.ServeMux, log *slog.Logger) http.Handler {
 		defer cancel()
 		r = r.WithContext(ctx)
 		a := &answer{ResponseWriter: w}
-		r.Body = http.MaxBytesReader(a, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(a, r.Body, bodyLimit(r))
 		h := w.Header()
 		h.Set(requestIDHeader, id)
 		h.Set("X-Content-Type-Options", "nosniff")

@@ -89,6 +89,7 @@ type Deps struct {
 	Keys      Keys
 	Rotation  Rotation
 	Configs   Configs
+	Plugins   Plugins // nil: agents get none
 	Enrol     Enrolment
 	Events    Events
 	Broker    Broker

@@ -40,7 +40,7 @@ type Configs interface {
 }
 
 // instruct tells the agents that are connected here what has changed for them, until
-// ctx ends: it hands over pending keys and configurations. It looks when something
+// ctx ends: it hands over pending keys, configurations and what plugins they are to run. It looks when something
 // has changed somewhere, and for the agents that have just come.
 func (g *Gateway) instruct(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
@@ -64,6 +64,9 @@ func (g *Gateway) instruct(ctx context.Context) error {
 			}
 			if err == nil {
 				err = g.offerConfigs(ask, some)
+			}
+			if err == nil {
+				err = g.offerPlugins(ask, some)
 			}
 		}
 		cancel()

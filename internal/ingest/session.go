@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -45,7 +46,9 @@ type session struct {
 	reports           int                      // on its configuration; receiveAll's
 	told              *uint64                  // the version that it was told last; instruct's
 
-	backlogAt atomic.Int64 // Unix milliseconds of the last batch that could not be sent in time
+	backlogAt   atomic.Int64                         // Unix milliseconds of the last batch that could not be sent in time
+	plugins     atomic.Pointer[sentinelpb.PluginSet] // that it was told last
+	pluginSpeed *rate.Limiter                        // of what it says of plugins
 
 	layouts map[sentinel.LayoutHash]int // series of each layout made known here
 	pending window
@@ -90,7 +93,7 @@ func (s *session) handshake(ctx context.Context) error {
 	s.agent, s.log = agent, s.log.With("agent", agent)
 	s.key, s.agentNonce, s.nonce = key, hello.GetNonce(), nonce
 	s.config.Store(hello.GetConfigVersion())
-	s.layouts = map[sentinel.LayoutHash]int{}
+	s.layouts, s.pluginSpeed = map[sentinel.LayoutHash]int{}, rate.NewLimiter(pluginReportRate, pluginReportBurst)
 	s.clock = time.UnixMilli(hello.GetUnixMs()).Sub(s.g.deps.Now())
 	if err := s.g.admit(s); err != nil {
 		return err
@@ -222,6 +225,10 @@ func (s *session) receiveAll(ctx context.Context) error {
 			err = s.takeKeyProof(ctx, m.KeyProof)
 		case *sentinelpb.ConnectRequest_ConfigReport:
 			err = s.takeConfigReport(ctx, m.ConfigReport)
+		case *sentinelpb.ConnectRequest_PluginWant:
+			err = s.takePluginWant(ctx, m.PluginWant)
+		case *sentinelpb.ConnectRequest_PluginReport:
+			err = s.takePluginReport(ctx, m.PluginReport)
 		default:
 			err = status.Error(codes.InvalidArgument, "a message of this kind is not expected here")
 		}

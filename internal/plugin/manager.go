@@ -48,9 +48,12 @@ type Manager struct {
 
 	nudge chan struct{}
 
-	mu    sync.Mutex // guards what follows
-	files map[string]*file
-	asked uint64 // looks that were finished
+	versions sync.Mutex // held while what ran here is read and written
+
+	mu        sync.Mutex // guards what follows
+	files     map[string]*file
+	asked     uint64 // looks that were finished
+	delivered string // the path of the last bundle from the service
 }
 
 // file is what is known of a bundle's file.
@@ -210,13 +213,13 @@ func bundles(dir string) (map[string]string, error) {
 
 // load looks at a bundle and runs it, or keeps why not.
 func (m *Manager) load(ctx context.Context, path, seen string) {
-	p, err := m.inspect(ctx, path)
+	p, err := m.inspect(ctx, path, m.cache(path), "")
 	if ctx.Err() != nil {
 		return
 	}
 	f := &file{seen: seen, plugin: p}
 	if err == nil {
-		err = m.admit(p)
+		err = m.admit(p, "")
 	}
 	if err != nil {
 		f.plugin, f.refused = nil, &Status{Name: strings.TrimSuffix(filepath.Base(path), Suffix), File: path, State: Refused, Error: err.Error()}
@@ -250,10 +253,11 @@ func (m *Manager) keep(path string, f *file) {
 }
 
 // inspect has a process read, verify, check and compile a bundle. Nothing of it runs.
-func (m *Manager) inspect(ctx context.Context, path string) (*Plugin, error) {
+// What is compiled goes into cache. digest is what the bundle must be, empty for any.
+func (m *Manager) inspect(ctx context.Context, path, cache, digest string) (*Plugin, error) {
 	o := Order{
-		Path: path, Trusted: m.cfg.TrustedKeys, Unsigned: m.cfg.AllowUnsigned,
-		Cache: m.cache(path), DataMiB: compileMiB, CPUSeconds: uint64(compilePatience.Seconds()),
+		Path: path, Digest: digest, Trusted: m.cfg.TrustedKeys, Unsigned: m.cfg.AllowUnsigned,
+		Cache: cache, DataMiB: compileMiB, CPUSeconds: uint64(compilePatience.Seconds()),
 	}
 	if err := os.MkdirAll(o.Cache, 0o700); err != nil {
 		m.log.LogAttrs(ctx, slog.LevelWarn, "compiled modules cannot be kept, each start compiles", slog.Any("error", err))
@@ -282,13 +286,14 @@ func (m *Manager) cache(path string) string {
 	return filepath.Join(m.state, cacheName, hex.EncodeToString(sum[:8]))
 }
 
-// admit decides whether a plugin whose bundle is good may run here, and with what.
-func (m *Manager) admit(p *Plugin) (err error) {
+// admit decides whether a plugin whose bundle is good may run here, and with what, in
+// place of the one from the file replaced where there is one.
+func (m *Manager) admit(p *Plugin, replaced string) (err error) {
 	name := p.Manifest.Name
 	m.mu.Lock()
 	running := 0
 	for path, f := range m.files {
-		if f.plugin == nil {
+		if f.plugin == nil || path == replaced {
 			continue
 		}
 		if running++; f.plugin.Manifest.Name == name {
@@ -323,6 +328,8 @@ type past struct {
 // newer refuses an older version than the highest that ran here, and another content
 // under the same version. It keeps what it lets through.
 func (m *Manager) newer(p *Plugin) error {
+	m.versions.Lock()
+	defer m.versions.Unlock()
 	path := filepath.Join(m.state, versionsName)
 	seen := map[string]past{}
 	raw, err := os.ReadFile(path)
@@ -392,7 +399,7 @@ func (m *Manager) sweep() {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	used := map[string]bool{}
+	used := map[string]bool{filepath.Base(m.cache(m.delivered)): true}
 	for path := range m.files {
 		used[filepath.Base(m.cache(path))] = true
 	}

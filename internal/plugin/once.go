@@ -19,12 +19,12 @@ func Once(ctx context.Context, cfg Config, d Deps, path string, times int, to Si
 	if err != nil {
 		return Status{}, err
 	}
-	p, err := m.inspect(ctx, path)
+	p, err := m.inspect(ctx, path, m.cache(path), "")
 	if err != nil {
 		return Status{}, err
 	}
 	defer p.stop()
-	if err = m.admit(p); err == nil {
+	if err = m.admit(p, ""); err == nil {
 		for range times {
 			if err = p.Collect(ctx, to); err != nil {
 				break

@@ -288,6 +288,8 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Heartbeat
 	//	*ConnectRequest_KeyProof
 	//	*ConnectRequest_ConfigReport
+	//	*ConnectRequest_PluginWant
+	//	*ConnectRequest_PluginReport
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -393,6 +395,24 @@ func (x *ConnectRequest) GetConfigReport() *ConfigReport {
 	return nil
 }
 
+func (x *ConnectRequest) GetPluginWant() *PluginWant {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_PluginWant); ok {
+			return x.PluginWant
+		}
+	}
+	return nil
+}
+
+func (x *ConnectRequest) GetPluginReport() *PluginReport {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_PluginReport); ok {
+			return x.PluginReport
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -425,6 +445,14 @@ type ConnectRequest_ConfigReport struct {
 	ConfigReport *ConfigReport `protobuf:"bytes,7,opt,name=config_report,json=configReport,proto3,oneof"`
 }
 
+type ConnectRequest_PluginWant struct {
+	PluginWant *PluginWant `protobuf:"bytes,8,opt,name=plugin_want,json=pluginWant,proto3,oneof"`
+}
+
+type ConnectRequest_PluginReport struct {
+	PluginReport *PluginReport `protobuf:"bytes,9,opt,name=plugin_report,json=pluginReport,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Proof) isConnectRequest_Message() {}
@@ -438,6 +466,10 @@ func (*ConnectRequest_Heartbeat) isConnectRequest_Message() {}
 func (*ConnectRequest_KeyProof) isConnectRequest_Message() {}
 
 func (*ConnectRequest_ConfigReport) isConnectRequest_Message() {}
+
+func (*ConnectRequest_PluginWant) isConnectRequest_Message() {}
+
+func (*ConnectRequest_PluginReport) isConnectRequest_Message() {}
 
 // ConnectResponse is what the server says.
 type ConnectResponse struct {
@@ -454,6 +486,8 @@ type ConnectResponse struct {
 	//	*ConnectResponse_KeyOffer
 	//	*ConnectResponse_KeyAccepted
 	//	*ConnectResponse_Config
+	//	*ConnectResponse_PluginSet
+	//	*ConnectResponse_PluginChunk
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -586,6 +620,24 @@ func (x *ConnectResponse) GetConfig() *AgentConfig {
 	return nil
 }
 
+func (x *ConnectResponse) GetPluginSet() *PluginSet {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_PluginSet); ok {
+			return x.PluginSet
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetPluginChunk() *PluginChunk {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_PluginChunk); ok {
+			return x.PluginChunk
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -630,6 +682,14 @@ type ConnectResponse_Config struct {
 	Config *AgentConfig `protobuf:"bytes,10,opt,name=config,proto3,oneof"`
 }
 
+type ConnectResponse_PluginSet struct {
+	PluginSet *PluginSet `protobuf:"bytes,11,opt,name=plugin_set,json=pluginSet,proto3,oneof"`
+}
+
+type ConnectResponse_PluginChunk struct {
+	PluginChunk *PluginChunk `protobuf:"bytes,12,opt,name=plugin_chunk,json=pluginChunk,proto3,oneof"`
+}
+
 func (*ConnectResponse_Challenge) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Welcome) isConnectResponse_Message() {}
@@ -649,6 +709,10 @@ func (*ConnectResponse_KeyOffer) isConnectResponse_Message() {}
 func (*ConnectResponse_KeyAccepted) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Config) isConnectResponse_Message() {}
+
+func (*ConnectResponse_PluginSet) isConnectResponse_Message() {}
+
+func (*ConnectResponse_PluginChunk) isConnectResponse_Message() {}
 
 // Hello opens a session.
 type Hello struct {
@@ -1856,6 +1920,394 @@ func (x *ConfigReport) GetDetail() string {
 	return ""
 }
 
+// PluginSet names all the plugins that the service wants the agent to run. Those that
+// it delivered before and that are not named any more the agent removes. It comes at
+// each session's start and when it changes; before it came an agent says nothing of
+// plugins.
+type PluginSet struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Plugins []*PluginRef           `protobuf:"bytes,1,rep,name=plugins,proto3" json:"plugins,omitempty"`
+	// HMAC-SHA256 under the key that opened the session, over the domain tag of plugin
+	// sets, agent id, key id and, of each plugin, name, version, digest, size and
+	// attempt.
+	Mac           []byte `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginSet) Reset() {
+	*x = PluginSet{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginSet) ProtoMessage() {}
+
+func (x *PluginSet) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginSet.ProtoReflect.Descriptor instead.
+func (*PluginSet) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PluginSet) GetPlugins() []*PluginRef {
+	if x != nil {
+		return x.Plugins
+	}
+	return nil
+}
+
+func (x *PluginSet) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+// PluginRef names a bundle.
+type PluginRef struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// SHA-256 over what is signed, in hexadecimal digits.
+	Digest string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Of the bundle, in bytes.
+	Size uint32 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	// Another number asks for another try of what could not be run.
+	Attempt       uint64 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginRef) Reset() {
+	*x = PluginRef{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginRef) ProtoMessage() {}
+
+func (x *PluginRef) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginRef.ProtoReflect.Descriptor instead.
+func (*PluginRef) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PluginRef) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PluginRef) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PluginRef) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PluginRef) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *PluginRef) GetAttempt() uint64 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+// PluginWant asks for a part of a bundle that the last PluginSet named.
+type PluginWant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	Offset        uint32                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginWant) Reset() {
+	*x = PluginWant{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginWant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginWant) ProtoMessage() {}
+
+func (x *PluginWant) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginWant.ProtoReflect.Descriptor instead.
+func (*PluginWant) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PluginWant) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PluginWant) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+// PluginChunk is a part of a bundle. What it is is known when the bundle is whole: the
+// agent verifies its signature against the keys that it trusts.
+type PluginChunk struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Digest string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	Offset uint32                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Empty where the service does not have it any more.
+	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginChunk) Reset() {
+	*x = PluginChunk{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginChunk) ProtoMessage() {}
+
+func (x *PluginChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginChunk.ProtoReflect.Descriptor instead.
+func (*PluginChunk) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PluginChunk) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PluginChunk) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *PluginChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// PluginReport says how all plugins of the agent stand, its host's own included.
+type PluginReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plugins       []*PluginState         `protobuf:"bytes,1,rep,name=plugins,proto3" json:"plugins,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginReport) Reset() {
+	*x = PluginReport{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginReport) ProtoMessage() {}
+
+func (x *PluginReport) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginReport.ProtoReflect.Descriptor instead.
+func (*PluginReport) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PluginReport) GetPlugins() []*PluginState {
+	if x != nil {
+		return x.Plugins
+	}
+	return nil
+}
+
+// PluginState is how one plugin stands.
+type PluginState struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Digest  string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// running, backing_off, quarantined or refused.
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it is not running, for people.
+	Error string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	// No key that the agent trusts has signed it.
+	Unsigned      bool `protobuf:"varint,6,opt,name=unsigned,proto3" json:"unsigned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginState) Reset() {
+	*x = PluginState{}
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginState) ProtoMessage() {}
+
+func (x *PluginState) ProtoReflect() protoreflect.Message {
+	mi := &file_sentinel_v1_gateway_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginState.ProtoReflect.Descriptor instead.
+func (*PluginState) Descriptor() ([]byte, []int) {
+	return file_sentinel_v1_gateway_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PluginState) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PluginState) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PluginState) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *PluginState) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *PluginState) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *PluginState) GetUnsigned() bool {
+	if x != nil {
+		return x.Unsigned
+	}
+	return false
+}
+
 var File_sentinel_v1_gateway_proto protoreflect.FileDescriptor
 
 const file_sentinel_v1_gateway_proto_rawDesc = "" +
@@ -1868,7 +2320,7 @@ const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\x06secret\x18\x04 \x01(\fR\x06secret\x12*\n" +
 	"\x04info\x18\x05 \x01(\v2\x16.sentinel.v1.AgentInfoR\x04info\"+\n" +
 	"\x0eEnrollResponse\x12\x19\n" +
-	"\bagent_id\x18\x01 \x01(\tR\aagentId\"\xfe\x02\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\"\xfc\x03\n" +
 	"\x0eConnectRequest\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x12.sentinel.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x05proof\x18\x02 \x01(\v2\x12.sentinel.v1.ProofH\x00R\x05proof\x12-\n" +
@@ -1876,8 +2328,11 @@ const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\x05batch\x18\x04 \x01(\v2\x12.sentinel.v1.BatchH\x00R\x05batch\x126\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x16.sentinel.v1.HeartbeatH\x00R\theartbeat\x124\n" +
 	"\tkey_proof\x18\x06 \x01(\v2\x15.sentinel.v1.KeyProofH\x00R\bkeyProof\x12@\n" +
-	"\rconfig_report\x18\a \x01(\v2\x19.sentinel.v1.ConfigReportH\x00R\fconfigReportB\t\n" +
-	"\amessage\"\xb0\x04\n" +
+	"\rconfig_report\x18\a \x01(\v2\x19.sentinel.v1.ConfigReportH\x00R\fconfigReport\x12:\n" +
+	"\vplugin_want\x18\b \x01(\v2\x17.sentinel.v1.PluginWantH\x00R\n" +
+	"pluginWant\x12@\n" +
+	"\rplugin_report\x18\t \x01(\v2\x19.sentinel.v1.PluginReportH\x00R\fpluginReportB\t\n" +
+	"\amessage\"\xa8\x05\n" +
 	"\x0fConnectResponse\x126\n" +
 	"\tchallenge\x18\x01 \x01(\v2\x16.sentinel.v1.ChallengeH\x00R\tchallenge\x120\n" +
 	"\awelcome\x18\x02 \x01(\v2\x14.sentinel.v1.WelcomeH\x00R\awelcome\x12C\n" +
@@ -1889,7 +2344,10 @@ const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\tkey_offer\x18\b \x01(\v2\x15.sentinel.v1.KeyOfferH\x00R\bkeyOffer\x12=\n" +
 	"\fkey_accepted\x18\t \x01(\v2\x18.sentinel.v1.KeyAcceptedH\x00R\vkeyAccepted\x122\n" +
 	"\x06config\x18\n" +
-	" \x01(\v2\x18.sentinel.v1.AgentConfigH\x00R\x06configB\t\n" +
+	" \x01(\v2\x18.sentinel.v1.AgentConfigH\x00R\x06config\x127\n" +
+	"\n" +
+	"plugin_set\x18\v \x01(\v2\x16.sentinel.v1.PluginSetH\x00R\tpluginSet\x12=\n" +
+	"\fplugin_chunk\x18\f \x01(\v2\x18.sentinel.v1.PluginChunkH\x00R\vpluginChunkB\t\n" +
 	"\amessage\"\xf0\x01\n" +
 	"\x05Hello\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x15\n" +
@@ -1975,7 +2433,33 @@ const file_sentinel_v1_gateway_proto_rawDesc = "" +
 	"\fConfigReport\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\bR\aapplied\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail*=\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"O\n" +
+	"\tPluginSet\x120\n" +
+	"\aplugins\x18\x01 \x03(\v2\x16.sentinel.v1.PluginRefR\aplugins\x12\x10\n" +
+	"\x03mac\x18\x02 \x01(\fR\x03mac\"\x7f\n" +
+	"\tPluginRef\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\rR\x04size\x12\x18\n" +
+	"\aattempt\x18\x05 \x01(\x04R\aattempt\"<\n" +
+	"\n" +
+	"PluginWant\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\rR\x06offset\"Q\n" +
+	"\vPluginChunk\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\rR\x06offset\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\"B\n" +
+	"\fPluginReport\x122\n" +
+	"\aplugins\x18\x01 \x03(\v2\x18.sentinel.v1.PluginStateR\aplugins\"\x9b\x01\n" +
+	"\vPluginState\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x12\x1a\n" +
+	"\bunsigned\x18\x06 \x01(\bR\bunsigned*=\n" +
 	"\x04Lane\x12\x14\n" +
 	"\x10LANE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tLANE_LIVE\x10\x01\x12\x10\n" +
@@ -2007,7 +2491,7 @@ func file_sentinel_v1_gateway_proto_rawDescGZIP() []byte {
 }
 
 var file_sentinel_v1_gateway_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_sentinel_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_sentinel_v1_gateway_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_sentinel_v1_gateway_proto_goTypes = []any{
 	(Lane)(0),               // 0: sentinel.v1.Lane
 	(Code)(0),               // 1: sentinel.v1.Code
@@ -2034,8 +2518,14 @@ var file_sentinel_v1_gateway_proto_goTypes = []any{
 	(*KeyAccepted)(nil),     // 22: sentinel.v1.KeyAccepted
 	(*AgentConfig)(nil),     // 23: sentinel.v1.AgentConfig
 	(*ConfigReport)(nil),    // 24: sentinel.v1.ConfigReport
-	(*Mark)(nil),            // 25: sentinel.v1.Mark
-	(*Envelope)(nil),        // 26: sentinel.v1.Envelope
+	(*PluginSet)(nil),       // 25: sentinel.v1.PluginSet
+	(*PluginRef)(nil),       // 26: sentinel.v1.PluginRef
+	(*PluginWant)(nil),      // 27: sentinel.v1.PluginWant
+	(*PluginChunk)(nil),     // 28: sentinel.v1.PluginChunk
+	(*PluginReport)(nil),    // 29: sentinel.v1.PluginReport
+	(*PluginState)(nil),     // 30: sentinel.v1.PluginState
+	(*Mark)(nil),            // 31: sentinel.v1.Mark
+	(*Envelope)(nil),        // 32: sentinel.v1.Envelope
 }
 var file_sentinel_v1_gateway_proto_depIdxs = []int32{
 	7,  // 0: sentinel.v1.EnrollRequest.info:type_name -> sentinel.v1.AgentInfo
@@ -2046,34 +2536,40 @@ var file_sentinel_v1_gateway_proto_depIdxs = []int32{
 	16, // 5: sentinel.v1.ConnectRequest.heartbeat:type_name -> sentinel.v1.Heartbeat
 	21, // 6: sentinel.v1.ConnectRequest.key_proof:type_name -> sentinel.v1.KeyProof
 	24, // 7: sentinel.v1.ConnectRequest.config_report:type_name -> sentinel.v1.ConfigReport
-	9,  // 8: sentinel.v1.ConnectResponse.challenge:type_name -> sentinel.v1.Challenge
-	11, // 9: sentinel.v1.ConnectResponse.welcome:type_name -> sentinel.v1.Welcome
-	14, // 10: sentinel.v1.ConnectResponse.layout_request:type_name -> sentinel.v1.LayoutRequest
-	17, // 11: sentinel.v1.ConnectResponse.receipt:type_name -> sentinel.v1.Receipt
-	25, // 12: sentinel.v1.ConnectResponse.mark:type_name -> sentinel.v1.Mark
-	18, // 13: sentinel.v1.ConnectResponse.credit:type_name -> sentinel.v1.Credit
-	19, // 14: sentinel.v1.ConnectResponse.goodbye:type_name -> sentinel.v1.Goodbye
-	20, // 15: sentinel.v1.ConnectResponse.key_offer:type_name -> sentinel.v1.KeyOffer
-	22, // 16: sentinel.v1.ConnectResponse.key_accepted:type_name -> sentinel.v1.KeyAccepted
-	23, // 17: sentinel.v1.ConnectResponse.config:type_name -> sentinel.v1.AgentConfig
-	7,  // 18: sentinel.v1.Hello.info:type_name -> sentinel.v1.AgentInfo
-	8,  // 19: sentinel.v1.Hello.positions:type_name -> sentinel.v1.Position
-	12, // 20: sentinel.v1.Welcome.limits:type_name -> sentinel.v1.Limits
-	25, // 21: sentinel.v1.Welcome.marks:type_name -> sentinel.v1.Mark
-	26, // 22: sentinel.v1.Batch.envelope:type_name -> sentinel.v1.Envelope
-	0,  // 23: sentinel.v1.Batch.lane:type_name -> sentinel.v1.Lane
-	8,  // 24: sentinel.v1.Heartbeat.positions:type_name -> sentinel.v1.Position
-	1,  // 25: sentinel.v1.Receipt.code:type_name -> sentinel.v1.Code
-	1,  // 26: sentinel.v1.Goodbye.code:type_name -> sentinel.v1.Code
-	4,  // 27: sentinel.v1.Gateway.Connect:input_type -> sentinel.v1.ConnectRequest
-	2,  // 28: sentinel.v1.Gateway.Enroll:input_type -> sentinel.v1.EnrollRequest
-	5,  // 29: sentinel.v1.Gateway.Connect:output_type -> sentinel.v1.ConnectResponse
-	3,  // 30: sentinel.v1.Gateway.Enroll:output_type -> sentinel.v1.EnrollResponse
-	29, // [29:31] is the sub-list for method output_type
-	27, // [27:29] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	27, // 8: sentinel.v1.ConnectRequest.plugin_want:type_name -> sentinel.v1.PluginWant
+	29, // 9: sentinel.v1.ConnectRequest.plugin_report:type_name -> sentinel.v1.PluginReport
+	9,  // 10: sentinel.v1.ConnectResponse.challenge:type_name -> sentinel.v1.Challenge
+	11, // 11: sentinel.v1.ConnectResponse.welcome:type_name -> sentinel.v1.Welcome
+	14, // 12: sentinel.v1.ConnectResponse.layout_request:type_name -> sentinel.v1.LayoutRequest
+	17, // 13: sentinel.v1.ConnectResponse.receipt:type_name -> sentinel.v1.Receipt
+	31, // 14: sentinel.v1.ConnectResponse.mark:type_name -> sentinel.v1.Mark
+	18, // 15: sentinel.v1.ConnectResponse.credit:type_name -> sentinel.v1.Credit
+	19, // 16: sentinel.v1.ConnectResponse.goodbye:type_name -> sentinel.v1.Goodbye
+	20, // 17: sentinel.v1.ConnectResponse.key_offer:type_name -> sentinel.v1.KeyOffer
+	22, // 18: sentinel.v1.ConnectResponse.key_accepted:type_name -> sentinel.v1.KeyAccepted
+	23, // 19: sentinel.v1.ConnectResponse.config:type_name -> sentinel.v1.AgentConfig
+	25, // 20: sentinel.v1.ConnectResponse.plugin_set:type_name -> sentinel.v1.PluginSet
+	28, // 21: sentinel.v1.ConnectResponse.plugin_chunk:type_name -> sentinel.v1.PluginChunk
+	7,  // 22: sentinel.v1.Hello.info:type_name -> sentinel.v1.AgentInfo
+	8,  // 23: sentinel.v1.Hello.positions:type_name -> sentinel.v1.Position
+	12, // 24: sentinel.v1.Welcome.limits:type_name -> sentinel.v1.Limits
+	31, // 25: sentinel.v1.Welcome.marks:type_name -> sentinel.v1.Mark
+	32, // 26: sentinel.v1.Batch.envelope:type_name -> sentinel.v1.Envelope
+	0,  // 27: sentinel.v1.Batch.lane:type_name -> sentinel.v1.Lane
+	8,  // 28: sentinel.v1.Heartbeat.positions:type_name -> sentinel.v1.Position
+	1,  // 29: sentinel.v1.Receipt.code:type_name -> sentinel.v1.Code
+	1,  // 30: sentinel.v1.Goodbye.code:type_name -> sentinel.v1.Code
+	26, // 31: sentinel.v1.PluginSet.plugins:type_name -> sentinel.v1.PluginRef
+	30, // 32: sentinel.v1.PluginReport.plugins:type_name -> sentinel.v1.PluginState
+	4,  // 33: sentinel.v1.Gateway.Connect:input_type -> sentinel.v1.ConnectRequest
+	2,  // 34: sentinel.v1.Gateway.Enroll:input_type -> sentinel.v1.EnrollRequest
+	5,  // 35: sentinel.v1.Gateway.Connect:output_type -> sentinel.v1.ConnectResponse
+	3,  // 36: sentinel.v1.Gateway.Enroll:output_type -> sentinel.v1.EnrollResponse
+	35, // [35:37] is the sub-list for method output_type
+	33, // [33:35] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_sentinel_v1_gateway_proto_init() }
@@ -2090,6 +2586,8 @@ func file_sentinel_v1_gateway_proto_init() {
 		(*ConnectRequest_Heartbeat)(nil),
 		(*ConnectRequest_KeyProof)(nil),
 		(*ConnectRequest_ConfigReport)(nil),
+		(*ConnectRequest_PluginWant)(nil),
+		(*ConnectRequest_PluginReport)(nil),
 	}
 	file_sentinel_v1_gateway_proto_msgTypes[3].OneofWrappers = []any{
 		(*ConnectResponse_Challenge)(nil),
@@ -2102,6 +2600,8 @@ func file_sentinel_v1_gateway_proto_init() {
 		(*ConnectResponse_KeyOffer)(nil),
 		(*ConnectResponse_KeyAccepted)(nil),
 		(*ConnectResponse_Config)(nil),
+		(*ConnectResponse_PluginSet)(nil),
+		(*ConnectResponse_PluginChunk)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2109,7 +2609,7 @@ func file_sentinel_v1_gateway_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sentinel_v1_gateway_proto_rawDesc), len(file_sentinel_v1_gateway_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const (
 	batchDomain   = "sentinel batch v1"
 	sessionDomain = "sentinel session v1"
 	configDomain  = "sentinel config v1"
+	pluginDomain  = "sentinel plugin set v1"
 )
 
 const (
@@ -149,6 +150,32 @@ func (k Key) configMAC(agent sentinel.AgentID, c *sentinelpb.AgentConfig) []byte
 	m.number(c.GetVersion())
 	digest := sha256.Sum256(c.GetContent())
 	m.bytes(digest[:])
+	return m.sum()
+}
+
+// PluginSet signs what an agent is to run: it sets Mac.
+func (k Key) PluginSet(agent sentinel.AgentID, s *sentinelpb.PluginSet) {
+	s.Mac = k.pluginMAC(agent, s)
+}
+
+// VerifyPluginSet reports whether the set was signed with this key for this agent and
+// is unaltered.
+func (k Key) VerifyPluginSet(agent sentinel.AgentID, s *sentinelpb.PluginSet) bool {
+	return hmac.Equal(s.GetMac(), k.pluginMAC(agent, s))
+}
+
+func (k Key) pluginMAC(agent sentinel.AgentID, s *sentinelpb.PluginSet) []byte {
+	m := newMessage(k, pluginDomain)
+	m.text(string(agent))
+	m.text(k.ID)
+	m.number(uint64(len(s.GetPlugins())))
+	for _, p := range s.GetPlugins() {
+		m.text(p.GetName())
+		m.text(p.GetVersion())
+		m.text(p.GetDigest())
+		m.number(uint64(p.GetSize()))
+		m.number(p.GetAttempt())
+	}
 	return m.sum()
 }
 

@@ -28,6 +28,12 @@ func (c *conversation) take(m *sentinelpb.ConnectResponse) error {
 		return c.takeOffer(m.KeyOffer)
 	case *sentinelpb.ConnectResponse_Config:
 		c.takeConfig(m.Config)
+	case *sentinelpb.ConnectResponse_PluginSet:
+		c.takePluginSet(m.PluginSet)
+	case *sentinelpb.ConnectResponse_PluginChunk:
+		if c.plugins != nil {
+			c.u.deps.Plugins.Chunk(m.PluginChunk)
+		}
 	case *sentinelpb.ConnectResponse_KeyAccepted:
 		c.takeAccepted(m.KeyAccepted)
 	case *sentinelpb.ConnectResponse_Goodbye:

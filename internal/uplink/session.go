@@ -49,6 +49,8 @@ type conversation struct {
 	key              sign.Key                      // that it proved
 	configured       chan *sentinelpb.ConfigReport // what became of the configuration that is being applied; nil: none is
 
+	plugins <-chan *sentinelpb.ConnectRequest // what there is to say of plugins; nil before the service spoke of them
+
 	window  int                          // batches that may be without a receipt
 	credits int                          // batches of the backlog that may be sent
 	waiting map[name]*batch              // sent, without a receipt
@@ -279,6 +281,10 @@ func (c *conversation) loop(ctx context.Context, received <-chan *sentinelpb.Con
 		case r := <-c.configured:
 			c.configured = nil
 			if err := c.stream.Send(&sentinelpb.ConnectRequest{Message: &sentinelpb.ConnectRequest_ConfigReport{ConfigReport: r}}); err != nil {
+				return err
+			}
+		case m := <-c.plugins:
+			if err := c.stream.Send(m); err != nil {
 				return err
 			}
 		case <-changed:

@@ -101,6 +101,8 @@ type Deps struct {
 	// nil content is none. It is called by one goroutine at a time. nil: the agent
 	// takes no configuration.
 	Configure func(version uint64, content []byte) error
+	// Plugins takes what the service says of plugins; nil: the agent takes none from it.
+	Plugins Courier
 	// ConfigVersion returns the version of what it runs with, 0 for none.
 	ConfigVersion func() uint64
 	Metrics       *telemetry.Registry

@@ -69,6 +69,7 @@ type life struct {
 	collecting, sending, plugging *part
 	up                            atomic.Pointer[uplink.Uplink]
 	plugs                         atomic.Pointer[plugin.Manager]
+	courier                       *courier
 
 	reloading sync.Mutex // held for the whole of a reload
 
@@ -180,6 +181,7 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 		return fmt.Errorf("agent.plugins: %w", err)
 	}
 	l.plugs.Store(plugs)
+	l.courier = newCourier(l.plugs.Load, logger.With("part", "plugin"))
 	l.up.Store(l.uplink(c, t.store))
 	if o.Trouble != nil {
 		logger.Error("the configuration is not good; the agent starts with the last one that was", "file", o.File, "error", o.Trouble)
@@ -195,6 +197,7 @@ func (o Options) Run(ctx context.Context, cfg Config, version string, logger *sl
 		return l.collecting.run(ctx, l.collect(t.set))
 	})
 	group.Go(func() error { return l.plugging.run(ctx, l.plugs.Load().Run) })
+	group.Go(func() error { return l.courier.run(ctx) })
 	group.Go(func() error { return l.sending.run(ctx, l.up.Load().Run) })
 	if lis != nil {
 		group.Go(func() error { return telemetry.Serve(ctx, lis, l.handler()) })
@@ -224,6 +227,7 @@ func (l *life) collect(set *collector.Set) func(context.Context) error {
 func (l *life) uplink(c Section, store sign.Store) *uplink.Uplink {
 	return uplink.New(c.Server, uplink.Deps{
 		Log: l.log, Identity: store, Info: hostInfo(l.version), Metrics: l.reg, Logger: l.logger.With("part", "uplink"),
+		Plugins:   l.courier,
 		Configure: l.configure, ConfigVersion: l.configVersion,
 		DeadLetter: uplink.DeadLetters{Dir: filepath.Join(c.StateDir, "deadletters"), MaxBytes: maxDeadLetterBytes},
 	})

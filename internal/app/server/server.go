@@ -138,7 +138,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	registry := fleet.NewRegistry(db, vault)
 	rotation := fleet.NewRotation(registry, cfg.Server.Keys, logger.With("part", "keys"))
 	gateway := ingest.New(cfg.Server.Ingest, ingest.Deps{
-		Keys: keys, Rotation: rotation, Enrol: enrolment{registry}, Configs: configs{db}, Events: events{db}, Broker: b, Resets: b, Presence: presence{db, keys}, Announcer: b, Metrics: reg, Log: logger.With("part", "gateway"),
+		Keys: keys, Rotation: rotation, Enrol: enrolment{registry}, Configs: configs{db}, Plugins: plugins{db}, Events: events{db}, Broker: b, Resets: b, Presence: presence{db, keys}, Announcer: b, Metrics: reg, Log: logger.With("part", "gateway"),
 	})
 	ui, err := webui.New()
 	if err != nil {
@@ -146,7 +146,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	}
 	rest := api.Deps{
 		Registry: registry, Identities: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(),
-		CheckConfig: checkConfig, CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
+		CheckConfig: checkConfig, ReadPlugin: readPlugin, CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
 	}
 	engine := query.New(db, cfg.Server.Query, logger.With("part", "query"))
 	rest.Select = selecting(engine)
@@ -156,6 +156,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return gateway.Run(ctx, sockets.gateway, tlsConfig) })
 	group.Go(func() error { return rotation.Run(ctx) })
+	group.Go(func() error { return fleet.NewRollouts(db, logger.With("part", "plugins")).Run(ctx) })
 	group.Go(func() error { return serveAPI(ctx, sockets.api, tlsConfig, handler) })
 	if sockets.telemetry != nil {
 		group.Go(func() error { return telemetry.Serve(ctx, sockets.telemetry, telemetry.Handler(reg, nil, ready)) })

@@ -45,6 +45,7 @@ type guest struct {
 	dialer   *net.Dialer
 
 	collecting bool
+	deadline   time.Time
 	emission   []byte
 	said       int // series of the emission
 	answer     plugin.Answer

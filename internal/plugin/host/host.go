@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -19,7 +20,6 @@ import (
 // Main is a plugin's process, as the agent starts it: it speaks with the agent over
 // in and out until in ends, and returns the exit code.
 func Main(ctx context.Context, in io.Reader, out io.Writer) int {
-	debug.SetGCPercent(50)
 	runtime.GOMAXPROCS(2) // one for the plugin, one for whatever has to go on beside it
 	err := serve(ctx, plugin.Conversation{In: in, Out: out})
 	if err == nil || errors.Is(err, io.EOF) {
@@ -27,6 +27,9 @@ func Main(ctx context.Context, in io.Reader, out io.Writer) int {
 	}
 	return 1
 }
+
+// startMemory is the heap from which on garbage is collected while a plugin starts.
+const startMemory = 128 << 20
 
 func serve(ctx context.Context, c plugin.Conversation) error {
 	o, err := c.Order()
@@ -36,6 +39,10 @@ func serve(ctx context.Context, c plugin.Conversation) error {
 	if err := bound(o); err != nil {
 		return c.Failed(sentinel.Errorf(sentinel.Internal, "the process cannot bound itself: %w", err))
 	}
+	if o.Run { // a start is short: its garbage can wait
+		debug.SetGCPercent(-1)
+		debug.SetMemoryLimit(startMemory)
+	}
 	ready, instance, err := carryOut(ctx, o)
 	if err != nil {
 		return c.Failed(err)
@@ -43,7 +50,14 @@ func serve(ctx context.Context, c plugin.Conversation) error {
 	if err := c.Ready(ready); err != nil || !o.Run {
 		return err
 	}
-	debug.FreeOSMemory() // of the bundle, and of loading it
+	debug.SetGCPercent(50)
+	debug.SetMemoryLimit(math.MaxInt64)
+	released := make(chan struct{})
+	go func() { // while nothing is asked yet
+		defer close(released)
+		debug.FreeOSMemory() // of the bundle, and of loading it
+	}()
+	defer func() { <-released }()
 	for {
 		if err := c.Next(); err != nil {
 			return err
@@ -109,8 +123,7 @@ func Check(b plugin.Bundle) (plugin.Manifest, error) {
 func (i *Instance) Collect(ctx context.Context) (plugin.Answer, []byte) {
 	begin := time.Now()
 	i.guest.begin()
-	ctx, cancel := context.WithTimeout(ctx, i.timeout) // of what it asks of the network
-	defer cancel()
+	i.guest.deadline = begin.Add(i.timeout) // of what it asks of the network
 	var stack [1]uint64
 	err := i.collect.CallWithStack(ctx, stack[:])
 	a := i.guest.end()

@@ -31,6 +31,10 @@ var errTooMuch = errors.New("there is more than may be")
 func (u *guest) reach(ctx context.Context, stack []uint64, f func(context.Context) (status int, result []byte, err error)) {
 	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
+	if u.collecting {
+		ctx, cancel = context.WithDeadline(ctx, u.deadline)
+		defer cancel()
+	}
 	status, result, err := f(ctx)
 	code := int64(failed)
 	switch {
