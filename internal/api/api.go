@@ -55,6 +55,7 @@ type Deps struct {
 	Started    time.Time // of the process
 	// CheckConfig says why no agent could take this YAML as what it is told to collect.
 	CheckConfig func([]byte) error
+	Alerting    Alerting
 	CAPin       string // of the gateway's private authority; empty where it has none
 	Log         *slog.Logger
 }
@@ -90,6 +91,10 @@ func New(deps Deps) http.Handler {
 	r.session()
 	r.audit()
 	r.letters()
+	r.rules()
+	r.incidents()
+	r.silences()
+	r.notifications()
 	r.status()
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	if s := schemas["ErrorModel"]; s != nil {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sentinelgo/sentinel/internal/api"
+	"github.com/sentinelgo/sentinel/internal/app/alerts"
 	"github.com/sentinelgo/sentinel/internal/app/backend"
 	"github.com/sentinelgo/sentinel/internal/app/process"
 	"github.com/sentinelgo/sentinel/internal/broker"
@@ -142,7 +143,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	}
 	handler := people(api.New(api.Deps{
 		Registry: registry, Identities: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(),
-		CheckConfig: checkConfig, CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
+		CheckConfig: checkConfig, Alerting: alerts.Desk{Vault: vault, Broker: b}, CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
 	}), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
