@@ -326,3 +326,34 @@ func (c *Client) ExplainRoute(ctx context.Context, labels []string) ([]RouteExpl
 	err := c.call(ctx, http.MethodGet, "/notifications/explain", url.Values{"label": labels}, nil, &list)
 	return list.Routes, err
 }
+
+// Deliveries returns up to limit attempts to tell somebody, newest first.
+func (c *Client) Deliveries(ctx context.Context, channel string, failed bool, limit int) ([]Delivery, error) {
+	q := url.Values{"limit": {strconv.Itoa(min(max(1, limit), 1000))}}
+	if channel != "" {
+		q.Set("channel", channel)
+	}
+	if failed {
+		q.Set("failed", "true")
+	}
+	var page DeliveryPage
+	err := c.call(ctx, http.MethodGet, "/notifications/deliveries", q, nil, &page)
+	return page.Deliveries, err
+}
+
+// Undelivered returns messages that were given up, newest first.
+func (c *Client) Undelivered(ctx context.Context) ([]Undelivered, error) {
+	var list UndeliveredList
+	err := c.call(ctx, http.MethodGet, "/notifications/undelivered", nil, nil, &list)
+	return list.Messages, err
+}
+
+// Redeliver sends a message that was given up once more.
+func (c *Client) Redeliver(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodPost, "/notifications/undelivered/"+url.PathEscape(id)+"/replay", nil, nil, nil)
+}
+
+// Discard removes a message that was given up.
+func (c *Client) Discard(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, "/notifications/undelivered/"+url.PathEscape(id), nil, nil, nil)
+}

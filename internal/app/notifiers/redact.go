@@ -24,7 +24,7 @@ func Redact(text []byte) (string, error) {
 		shown = strings.ReplaceAll(shown, s, notify.Hidden)
 	}
 	var again File
-	if config.Decode("notification file", []byte(shown), &again) == nil && !slices.ContainsFunc(secrets(reflect.ValueOf(again), nil), func(s string) bool { return s != notify.Hidden }) {
+	if config.Parse("notification file", []byte(shown), &again) == nil && !slices.ContainsFunc(secrets(reflect.ValueOf(again), nil), func(s string) bool { return s != notify.Hidden }) {
 		return shown, nil
 	}
 	return "# The file is not shown: it writes secrets in a way in which they cannot be hidden.\n# Name files of them (url_file, token_file, …), and it is.\n", nil
