@@ -19,16 +19,13 @@ type PastCycle struct {
 	Values []float64
 }
 
-const (
-	// rawPast is how far back Past reads every cycle; before that it reads minutes.
-	rawPast        = time.Hour
-	maxPastLayouts = 500 // the newest of an agent
-)
+// maxPastLayouts bounds the layouts of an agent that are looked at: the newest.
+const maxPastLayouts = 500
 
 // Past returns an agent's cycles from since up to to, ascending, with the values of
-// the series that are wanted: every cycle of the last hour before to, and before that
-// one for each minute where it is rolled up. With raw it reads every cycle.
-func (db *DB) Past(ctx context.Context, agent int64, since, to time.Time, raw bool, wanted func(sentinel.Series) bool) ([]PastCycle, error) {
+// the series that are wanted: every cycle from fine on, and before that one for each
+// minute, where it is rolled up.
+func (db *DB) Past(ctx context.Context, agent int64, since, fine, to time.Time, wanted func(sentinel.Series) bool) ([]PastCycle, error) {
 	layouts, err := db.agentLayouts(ctx, agent)
 	if err != nil {
 		return nil, failed("read the past", err)
@@ -42,8 +39,7 @@ func (db *DB) Past(ctx context.Context, agent int64, since, to time.Time, raw bo
 	if err != nil {
 		return nil, err
 	}
-	fine := to.Add(-rawPast)
-	if raw || fine.Before(since) {
+	if fine = fine.Truncate(time.Minute); fine.Before(since) {
 		fine = since
 	}
 	var out []PastCycle
@@ -60,7 +56,7 @@ func (db *DB) Past(ctx context.Context, agent int64, since, to time.Time, raw bo
 		}
 		if since.Before(fine) {
 			if err := p.read(ctx, db, `SELECT ts + INTERVAL '59 seconds', `+picked("lasts")+` FROM scrapes_1m
-				WHERE agent_id = $1 AND layout_id = $2 AND ts >= $3 AND ts < $4 ORDER BY ts`, agent, id, since, fine.Truncate(time.Minute)); err != nil {
+				WHERE agent_id = $1 AND layout_id = $2 AND ts >= $3 AND ts < $4 ORDER BY ts`, agent, id, since, fine); err != nil {
 				return nil, failed("read the past", err)
 			}
 		}
