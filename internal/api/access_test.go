@@ -172,7 +172,7 @@ var roles = map[string]string{
 	"register-agent": "operator", "change-agent": "operator", "replay-dead-letter": "operator",
 	"list-tokens": "operator", "create-token": "operator", "revoke-token": "operator",
 	"delete-agent": "admin", "purge-dead-letter": "admin", "purge-dead-letters": "admin", "list-audit": "admin",
-	"list-rules": "viewer", "get-rule": "viewer", "list-rule-versions": "viewer", "put-rule": "operator", "delete-rule": "operator", "apply-rules": "operator",
+	"list-rules": "viewer", "get-rule": "viewer", "list-rule-versions": "viewer", "put-rule": "operator", "delete-rule": "operator", "apply-rules": "operator", "run-backtest": "operator",
 	"list-incidents": "viewer", "get-incident": "viewer", "ack-incident": "operator",
 	"list-silences": "viewer", "preview-silence": "viewer", "create-silence": "operator", "expire-silence": "operator",
 	"get-notification-config": "viewer", "put-notification-config": "admin", "list-receivers": "viewer", "test-receiver": "operator", "explain-route": "viewer",

@@ -95,6 +95,7 @@ func New(deps Deps) http.Handler {
 	r.incidents()
 	r.silences()
 	r.notifications()
+	r.backtests()
 	r.status()
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	if s := schemas["ErrorModel"]; s != nil {

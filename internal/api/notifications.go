@@ -33,6 +33,10 @@ type Alerting interface {
 	SealNotification(yaml string) (sealed []byte, masterKeyID string, err error)
 	ShowNotification(sealed []byte) (yaml string, receivers []Receiver, err error)
 
+	// Backtest plays rules over stored history. The error is ResourceExhausted where
+	// another one runs.
+	Backtest(ctx context.Context, q BacktestQuery) (Backtest, error)
+
 	// The rest is asked of the notifier that works. The error is Unavailable where none
 	// does.
 	Explain(ctx context.Context, labels map[string]string) ([]RouteExplanation, error)

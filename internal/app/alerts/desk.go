@@ -17,10 +17,19 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sign"
 )
 
-// Desk is what the REST interface asks about alerts: an api.Alerting.
+// Desk is what the REST interface asks about alerts: an api.Alerting. Make it with
+// NewDesk.
 type Desk struct {
+	DB     *postgres.DB
 	Vault  *sign.Vault
 	Broker *broker.Broker
+
+	playing chan struct{} // holds a token while a backtest is played
+}
+
+// NewDesk returns a desk.
+func NewDesk(db *postgres.DB, vault *sign.Vault, b *broker.Broker) Desk {
+	return Desk{db, vault, b, make(chan struct{}, 1)}
 }
 
 // ReadRules implements api.Alerting.

@@ -24,7 +24,7 @@ func (p Past) Cycles(ctx context.Context, row int64, since time.Time, wanted fun
 	}
 	out := make([]live.StoredCycle, len(list))
 	for i, c := range list {
-		out[i] = live.StoredCycle(c)
+		out[i] = live.StoredCycle{Layout: c.Layout.Hash, Series: c.Layout.Series, Time: c.Time, Values: c.Whole()}
 	}
 	return out, nil
 }

@@ -143,7 +143,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	}
 	handler := people(api.New(api.Deps{
 		Registry: registry, Identities: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(),
-		CheckConfig: checkConfig, Alerting: alerts.Desk{Vault: vault, Broker: b}, CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
+		CheckConfig: checkConfig, Alerting: alerts.NewDesk(db, vault, b), CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
 	}), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
