@@ -13,14 +13,16 @@ import (
 const maxRuleFiles = 1000
 
 func (c *ctl) ruleCommand() *cobra.Command {
-	group := &cobra.Command{Use: "rule", Short: "Check and test alerting rules before they page anyone", Args: command.NoArgs,
-		Long: `Check and test alerting rules before they page anyone.
-
-Nothing here needs a server. docs/alerting.md explains the rules and their tests.`,
+	group := &cobra.Command{Use: "rule", Short: "Alerting rules: those that hold, and tests of those to come", Args: command.NoArgs,
+		Long: `Alerting rules: those that hold, and tests of those to come. check, test and pack
+need no server. docs/alerting.md explains the rules and their tests.`,
 		Example: `  sentinelctl rule pack > rules.yml
   sentinelctl rule check rules.yml
-  sentinelctl rule test tests.yml`}
-	group.AddCommand(c.ruleCheck(), c.ruleTest(), c.rulePack())
+  sentinelctl rule test tests.yml
+  sentinelctl rule backtest rules.yml --since 720h --against
+  sentinelctl rule apply rules.yml
+  sentinelctl rule ls`}
+	group.AddCommand(c.ruleList(), c.ruleShow(), c.ruleApply(), c.ruleRemove(), c.ruleCheck(), c.ruleTest(), c.rulePack(), c.ruleBacktest())
 	return group
 }
 

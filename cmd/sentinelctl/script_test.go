@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,6 +79,7 @@ type system struct {
 	url     string // of the REST interface
 	closed  string // an address where nobody listens
 	gateway string // where agents connect
+	hook    string // a webhook that takes everything
 	certs   devca.Files
 	tokens  map[string]string
 	agents  map[string]string
@@ -133,6 +136,9 @@ func startSystem(t *testing.T) *system {
 	register("twin1", "twin")
 	register("twin2", "twin")
 	register("live", "live-1")
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	t.Cleanup(hook.Close)
+	s.hook = hook.URL
 	s.run(t, dir, dbURL, master)
 	return s
 }
@@ -356,6 +362,7 @@ func (s *system) setup(env *testscript.Env) error {
 	env.Setenv("GATEWAY", s.gateway)
 	env.Setenv("NOGATEWAY", strings.TrimPrefix(s.closed, "https://"))
 	env.Setenv("CA", s.certs.CA)
+	env.Setenv("HOOK", s.hook)
 	env.Setenv("LIVEDIR", s.liveDir)
 	env.Setenv("LIVEFILE", s.file)
 	return nil

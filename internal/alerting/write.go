@@ -7,7 +7,11 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/sentinelgo/sentinel/internal/config"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // YAML returns the rule as it may stand in a file, without its group: what ParseRules
@@ -70,4 +74,23 @@ func quoted(s string) string {
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(s) // of a string: cannot fail
 	return string(bytes.TrimRight(b.Bytes(), "\n"))
+}
+
+// ParseRule reads one rule as it may stand in a file, without its group. name stands
+// for it in errors, which are Invalid and name line and field.
+func ParseRule(name, group string, raw []byte) (*Rule, error) {
+	r := &Rule{}
+	if err := config.Parse(name, raw, r); err != nil {
+		return nil, err
+	}
+	r.Group = group
+	v := validator{file: name, seen: map[string]bool{}}
+	if why := nameProblem(group); why != "" {
+		v.add(0, r.Alert, "group", "%s", why)
+	}
+	v.rule(r)
+	if len(v.problems) > 0 {
+		return nil, sentinel.Errorf(sentinel.Invalid, "%s", strings.Join(v.problems, "\n"))
+	}
+	return r, nil
 }

@@ -135,6 +135,40 @@ func (f *fixture) calls(t *testing.T) map[string]func() call {
 		"replay-dead-letter": func() call { return call{path: "/api/v1/dead-letters/" + f.letter(t, agent) + "/replay"} },
 		"purge-dead-letter":  func() call { return call{path: "/api/v1/dead-letters/" + f.letter(t, agent)} },
 		"purge-dead-letters": get("/api/v1/dead-letters?agent=" + agent),
+
+		"list-rules":         get("/api/v1/rules"),
+		"get-rule":           func() call { return call{path: f.rule(t, "shown")} },
+		"list-rule-versions": func() call { return call{path: f.rule(t, "shown") + "/versions"} },
+		"put-rule": func() call {
+			return call{path: "/api/v1/rules/g/Hot", body: `{"yaml":"{alert: Hot, series: t, condition: above 30}"}`}
+		},
+		"delete-rule": func() call { return call{path: f.rule(t, "gone")} },
+		"apply-rules": func() call {
+			return call{path: "/api/v1/rules", body: `{"yaml":"groups: [{name: g, rules: [{alert: Hot, series: t, condition: above 31}]}]"}`}
+		},
+		"list-incidents": get("/api/v1/incidents?state=firing"),
+		"get-incident":   func() call { return call{path: "/api/v1/incidents/" + f.incident(t, agent)} },
+		"ack-incident": func() call {
+			return call{path: "/api/v1/incidents/" + f.incident(t, agent) + "/ack", body: `{"comment":"mine"}`}
+		},
+		"list-silences":   get("/api/v1/silences"),
+		"preview-silence": get("/api/v1/silences/preview?matcher=alertname%3D%22Hot%22"),
+		"create-silence": func() call {
+			return call{path: "/api/v1/silences", body: `{"matchers":["alertname=\"Hot\""],"comment":"works","lasts":"1h"}`}
+		},
+		"expire-silence": func() call { return call{path: "/api/v1/silences/" + f.silence(t)} },
+
+		"get-notification-config": get("/api/v1/notifications/config"),
+		"put-notification-config": func() call {
+			return call{path: "/api/v1/notifications/config", body: `{"yaml":"{route: {receiver: a}, receivers: [{name: a, webhook: [{url: \"https://hooks.example/sntl_hidden\"}]}]}"}`}
+		},
+		"list-receivers":      get("/api/v1/notifications/receivers"),
+		"test-receiver":       func() call { return call{path: "/api/v1/notifications/test", body: `{"channel":"a/webhook/0"}`} },
+		"explain-route":       get("/api/v1/notifications/explain?label=alertname%3DHot"),
+		"list-deliveries":     get("/api/v1/notifications/deliveries?failed=true"),
+		"list-undelivered":    get("/api/v1/notifications/undelivered"),
+		"replay-undelivered":  func() call { return call{path: "/api/v1/notifications/undelivered/00aa/replay"} },
+		"discard-undelivered": get("/api/v1/notifications/undelivered/00aa"),
 	}
 }
 
@@ -159,6 +193,11 @@ var roles = map[string]string{
 	"list-tokens": "operator", "create-token": "operator", "revoke-token": "operator",
 	"list-plugins": "viewer", "list-plugin-states": "viewer", "add-plugin": "admin", "put-plugin-rollout": "admin", "delete-plugin": "admin",
 	"delete-agent": "admin", "purge-dead-letter": "admin", "purge-dead-letters": "admin", "list-audit": "admin",
+	"list-rules": "viewer", "get-rule": "viewer", "list-rule-versions": "viewer", "put-rule": "operator", "delete-rule": "operator", "apply-rules": "operator", "run-backtest": "operator",
+	"list-incidents": "viewer", "get-incident": "viewer", "ack-incident": "operator",
+	"list-silences": "viewer", "preview-silence": "viewer", "create-silence": "operator", "expire-silence": "operator",
+	"get-notification-config": "viewer", "put-notification-config": "admin", "list-receivers": "viewer", "test-receiver": "operator", "explain-route": "viewer",
+	"list-deliveries": "viewer", "list-undelivered": "viewer", "replay-undelivered": "operator", "discard-undelivered": "operator",
 	"list-users": "admin", "create-user": "admin", "change-user": "admin", "delete-user": "admin",
 }
 

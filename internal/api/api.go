@@ -58,6 +58,7 @@ type Deps struct {
 	Select      func(ctx context.Context, selector string, limit int) ([]Selected, error) // finds series by a selector of PromQL
 	// ReadPlugin says what an uploaded bundle is, or why no agent could take it.
 	ReadPlugin func([]byte) (Bundle, error)
+	Alerting   Alerting
 	CAPin      string // of the gateway's private authority; empty where it has none
 	Log        *slog.Logger
 }
@@ -96,6 +97,11 @@ func New(deps Deps) http.Handler {
 	r.audit()
 	r.letters()
 	r.plugins()
+	r.rules()
+	r.incidents()
+	r.silences()
+	r.notifications()
+	r.backtests()
 	r.status()
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	if s := schemas["ErrorModel"]; s != nil {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/api"
+	"github.com/sentinelgo/sentinel/internal/app/alerts"
 	"github.com/sentinelgo/sentinel/internal/broker"
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/postgres"
@@ -58,13 +59,26 @@ func (p *published) Publish(_ context.Context, _ int, _ string, data []byte) err
 	return p.err
 }
 
+// desk answers for the notifier; the way to a real one is tested with sentinelctl.
+type desk struct{ alerts.Desk }
+
+func (desk) Explain(context.Context, map[string]string) ([]api.RouteExplanation, error) {
+	return []api.RouteExplanation{}, nil
+}
+func (desk) TestReceiver(context.Context, string) error { return nil }
+func (desk) Undelivered(context.Context) ([]api.Undelivered, error) {
+	return []api.Undelivered{}, nil
+}
+func (desk) Redeliver(context.Context, string) error { return nil }
+func (desk) Discard(context.Context, string) error   { return nil }
+
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	vault, err := sign.NewVault("m-test", bytes.Repeat([]byte{7}, 32))
 	must(t, err)
 	f := &fixture{db: postgrestest.New(t), log: new(bytes.Buffer), tokens: map[string]string{"none": "", "garbage": "sntl_garbage"}}
 	f.registry = fleet.NewRegistry(f.db, vault)
-	f.handler = api.New(api.Deps{Registry: f.registry, Identities: f.registry, People: f.registry, DB: f.db, Broker: &f.broker, CheckConfig: func([]byte) error { return nil }, ReadPlugin: readPlugin, Select: selecting(f.db), Log: slog.New(slog.NewTextHandler(f.log, nil))})
+	f.handler = api.New(api.Deps{Registry: f.registry, Identities: f.registry, People: f.registry, DB: f.db, Broker: &f.broker, CheckConfig: func([]byte) error { return nil }, ReadPlugin: readPlugin, Select: selecting(f.db), Alerting: desk{alerts.NewDesk(f.db, vault, nil)}, Log: slog.New(slog.NewTextHandler(f.log, nil))})
 	for _, role := range []postgres.Role{postgres.Viewer, postgres.Operator, postgres.Admin} {
 		f.tokens[string(role)], err = f.registry.CreateToken(t.Context(), "test", role, 0)
 		must(t, err)

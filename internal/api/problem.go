@@ -145,7 +145,12 @@ func around(mux *http.ServeMux, log *slog.Logger) http.Handler {
 		if !cleanRequestID(id) {
 			id = sentinel.RandomName(10)
 		}
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestIDKey{}, id), requestPatience)
+		patience := requestPatience
+		if r.URL.Path == backtestPath {
+			patience = backtestPatience
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience)) // a writer that has none needs none
+		}
+		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), requestIDKey{}, id), patience)
 		defer cancel()
 		r = r.WithContext(ctx)
 		a := &answer{ResponseWriter: w}

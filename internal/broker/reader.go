@@ -12,6 +12,9 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
+// shortWait is too short to be waited for.
+const shortWait = 10 * time.Millisecond
+
 // Record is one message of a stream as it lies there.
 type Record struct {
 	Seq     uint64
@@ -25,8 +28,9 @@ type Reader struct {
 	b       *Broker
 	stream  string
 	subject string
-	last    bool   // begins with the last message of each subject
-	next    uint64 // of the stream
+	last    bool      // begins with the last message of each subject
+	next    uint64    // of the stream
+	since   time.Time // where next is 0: only messages that came later
 	cons    jetstream.Consumer
 	seen    uint64 // of the consumer's own numbers
 	left    uint64 // messages that were there when the consumer was made, and not read yet
@@ -35,6 +39,14 @@ type Reader struct {
 // Batches returns a reader of one partition's batches, from a sequence number on.
 func (b *Broker) Batches(partition int, from uint64) *Reader {
 	return &Reader{b: b, stream: batchesStream, subject: batchesSubject + strconv.Itoa(partition), next: from}
+}
+
+// BatchesSince returns a reader of one partition's batches that came after a time, as
+// far as they are still there.
+func (b *Broker) BatchesSince(partition int, t time.Time) *Reader {
+	r := b.Batches(partition, 0)
+	r.since = t
+	return r
 }
 
 // Next returns the number of the first message that was not read yet: all before it
@@ -59,7 +71,7 @@ func (r *Reader) Fetch(ctx context.Context, max int, wait time.Duration) ([]Reco
 		return nil, r.failed(err)
 	}
 	list, err := r.collect(batch)
-	if len(list) > 0 || err != nil || wait <= 0 {
+	if len(list) > 0 || err != nil || wait < shortWait {
 		return list, r.failed(err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
@@ -119,6 +131,8 @@ func (r *Reader) open(ctx context.Context) error {
 	switch {
 	case r.last && r.next == 0:
 		cfg.DeliverPolicy = jetstream.DeliverLastPerSubjectPolicy
+	case r.next == 0 && !r.since.IsZero():
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.since
 	case r.next > 0:
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, r.next
 	}

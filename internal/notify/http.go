@@ -219,7 +219,7 @@ func redact(text string, r Request) string {
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) }) // none must hide a part of another
 	for _, form := range forms {
 		if len(form) >= 4 {
-			text = strings.ReplaceAll(text, form, hidden)
+			text = strings.ReplaceAll(text, form, Hidden)
 		}
 	}
 	return text

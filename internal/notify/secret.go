@@ -9,7 +9,8 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
-const hidden = "<secret>"
+// Hidden stands for a secret where one would be shown.
+const Hidden = "<secret>"
 
 // Secret is a text that is never shown: not by fmt, slog, JSON or YAML.
 type Secret struct {
@@ -34,7 +35,7 @@ func (s Secret) String() string {
 	if s.Reveal() == "" {
 		return ""
 	}
-	return hidden
+	return Hidden
 }
 
 func (s Secret) GoString() string             { return s.String() }

@@ -15,8 +15,8 @@ import (
 type Retention struct {
 	// Raw is for the samples as they came.
 	Raw time.Duration `yaml:"raw"`
-	// Minute and Hour are for the roll-ups of one minute and of one hour. Events are
-	// kept for as long as those of one minute.
+	// Minute and Hour are for the roll-ups of one minute and of one hour. Events
+	// and incidents are kept for as long as those of one minute.
 	Minute time.Duration `yaml:"minute"`
 	Hour   time.Duration `yaml:"hour"`
 }
@@ -101,5 +101,8 @@ func (h Housekeeper) maintain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return h.DB.DropEvents(ctx, time.Now().Add(-h.Retention.Minute))
+	if err := h.DB.DropEvents(ctx, time.Now().Add(-h.Retention.Minute)); err != nil {
+		return err
+	}
+	return h.DB.DropIncidents(ctx, time.Now().Add(-h.Retention.Minute))
 }

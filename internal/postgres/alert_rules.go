@@ -148,11 +148,11 @@ func (db *DB) NotificationConfig(ctx context.Context) (c NotificationConfig, err
 // Conflict.
 func (db *DB) PutNotificationConfig(ctx context.Context, by Entry, sealed []byte, masterKeyID string, was int64) (version int64, err error) {
 	err = db.audited(ctx, "keep the notification file", &by, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `INSERT INTO notification_config (sealed, master_key_id, changed_by) SELECT $1, $2, $3
+		err := tx.QueryRow(ctx, `INSERT INTO notification_config (sealed, master_key_id, changed_by) SELECT $1::bytea, $2::text, $3::text
 			WHERE $4::int8 <= 0 OR EXISTS (SELECT FROM notification_config)
 			ON CONFLICT (one) DO UPDATE SET sealed = excluded.sealed, master_key_id = excluded.master_key_id, changed_by = excluded.changed_by,
 				changed_at = now(), version = notification_config.version + 1
-			WHERE $4 < 0 OR notification_config.version = $4
+			WHERE $4::int8 < 0 OR notification_config.version = $4::int8
 			RETURNING version`, sealed, masterKeyID, printable(by.Actor.Name, 255), was).Scan(&version)
 		if err == pgx.ErrNoRows { //nolint:errorlint // as the driver returns it
 			return sentinel.Errorf(sentinel.Conflict, "the notification file has changed meanwhile")

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"encoding/binary"
+	"math"
 	"slices"
 	"time"
 
@@ -10,25 +12,42 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
-// PastCycle is a cycle of which some values were asked for; the others are absent. A
-// row of the minutes stands for the minute's last values.
+// PastLayout is a layout of which some series were asked for.
+type PastLayout struct {
+	Hash   sentinel.LayoutHash
+	Series sentinel.Layout // all of them
+	At     []int           // positions of those that were asked for
+	Asked  sentinel.Layout // the series at these
+}
+
+// PastCycle is a cycle with the values that were asked for: Values[i] belongs to
+// Layout.Asked[i]. A row of the minutes stands for the minute's last values.
 type PastCycle struct {
-	Layout sentinel.LayoutHash
-	Series sentinel.Layout // shared between the cycles of a layout
+	Layout *PastLayout
 	Time   time.Time
 	Values []float64
 }
 
-const (
-	// rawPast is how far back Past reads every cycle; before that it reads minutes.
-	rawPast        = time.Hour
-	maxPastLayouts = 500 // the newest of an agent
-)
+// Whole returns the cycle's values in the order of all series; those that were not
+// asked for are absent.
+func (c PastCycle) Whole() []float64 {
+	out := make([]float64, len(c.Layout.Series))
+	for i := range out {
+		out[i] = sentinel.Absent()
+	}
+	for i, at := range c.Layout.At {
+		out[at] = c.Values[i]
+	}
+	return out
+}
+
+// maxPastLayouts bounds the layouts of an agent that are looked at: the newest.
+const maxPastLayouts = 500
 
 // Past returns an agent's cycles from since up to to, ascending, with the values of
-// the series that are wanted: every cycle of the last hour before to, and before that
-// one for each minute where it is rolled up. With raw it reads every cycle.
-func (db *DB) Past(ctx context.Context, agent int64, since, to time.Time, raw bool, wanted func(sentinel.Series) bool) ([]PastCycle, error) {
+// the series that are wanted: every cycle from fine on, and before that one for each
+// minute, where it is rolled up.
+func (db *DB) Past(ctx context.Context, agent int64, since, fine, to time.Time, wanted func(sentinel.Series) bool) ([]PastCycle, error) {
 	layouts, err := db.agentLayouts(ctx, agent)
 	if err != nil {
 		return nil, failed("read the past", err)
@@ -42,41 +61,39 @@ func (db *DB) Past(ctx context.Context, agent int64, since, to time.Time, raw bo
 	if err != nil {
 		return nil, err
 	}
-	fine := to.Add(-rawPast)
-	if raw || fine.Before(since) {
+	if fine = fine.Truncate(time.Minute); fine.Before(since) {
 		fine = since
+	}
+	if fine.After(to) {
+		fine = to
 	}
 	var out []PastCycle
 	for _, id := range ids {
-		p := pastRead{hash: layouts[id]}
+		l := &PastLayout{Hash: layouts[id]}
 		for i, s := range series[id] {
-			p.layout = append(p.layout, s.Series)
+			l.Series = append(l.Series, s.Series)
 			if wanted(s.Series) {
-				p.at = append(p.at, int32(i+1))
+				l.At, l.Asked = append(l.At, i), append(l.Asked, s.Series)
 			}
 		}
-		if len(p.at) == 0 {
+		if len(l.At) == 0 {
 			continue
 		}
-		if since.Before(fine) {
-			if err := p.read(ctx, db, `SELECT ts + INTERVAL '59 seconds', `+picked("lasts")+` FROM scrapes_1m
-				WHERE agent_id = $1 AND layout_id = $2 AND ts >= $3 AND ts < $4 ORDER BY ts`, agent, id, since, fine.Truncate(time.Minute)); err != nil {
+		for _, tier := range []struct {
+			table, column string
+			offset        time.Duration
+			from, to      time.Time
+		}{{"scrapes_1m", "lasts", 59 * time.Second, since, fine}, {"scrapes", "vals", 0, fine, to}} {
+			if !tier.from.Before(tier.to) {
+				continue
+			}
+			if out, err = db.readPast(ctx, out, l, tier.table, tier.column, tier.offset, agent, id, tier.from, tier.to); err != nil {
 				return nil, failed("read the past", err)
 			}
 		}
-		if err := p.read(ctx, db, `SELECT ts, `+picked("vals")+` FROM scrapes
-			WHERE agent_id = $1 AND layout_id = $2 AND ts >= $3 AND ts < $4 ORDER BY ts`, agent, id, fine, to); err != nil {
-			return nil, failed("read the past", err)
-		}
-		out = append(out, p.cycles...)
 	}
 	slices.SortStableFunc(out, func(a, b PastCycle) int { return a.Time.Compare(b.Time) })
 	return out, nil
-}
-
-// picked selects the values at the positions of $5.
-func picked(column string) string {
-	return `ARRAY(SELECT ` + column + `[u.i] FROM unnest($5::int4[]) WITH ORDINALITY AS u(i, o) ORDER BY u.o)`
 }
 
 func (db *DB) agentLayouts(ctx context.Context, agent int64) (map[int64]sentinel.LayoutHash, error) {
@@ -96,82 +113,70 @@ func (db *DB) agentLayouts(ctx context.Context, agent int64) (map[int64]sentinel
 	return out, err
 }
 
-// pastRead reads the cycles of one layout.
-type pastRead struct {
-	hash   sentinel.LayoutHash
-	layout sentinel.Layout
-	at     []int32 // positions, from 1 on
-	cycles []PastCycle
-}
-
-func (p *pastRead) read(ctx context.Context, db *DB, sql string, agent, layout int64, from, to time.Time) error {
-	rows, err := db.pool.Query(ctx, sql, agent, layout, from, to, p.at)
-	if err != nil {
-		return err
+// readPast appends the cycles of one layout. Where most of its values are wanted the
+// whole array comes, which costs the database less than picking from it. Values are
+// decoded here: a pointer for each would cost more than all the rest.
+func (db *DB) readPast(ctx context.Context, out []PastCycle, l *PastLayout, table, column string, offset time.Duration, agent, layout int64, from, to time.Time) ([]PastCycle, error) {
+	whole := 2*len(l.At) >= len(l.Series)
+	positions := make([]int32, len(l.At))
+	for i, at := range l.At {
+		positions[i] = int32(at + 1)
 	}
-	var ts time.Time
-	var vals []*float64
-	_, err = pgx.ForEachRow(rows, []any{&ts, &vals}, func() error {
-		c := PastCycle{Layout: p.hash, Series: p.layout, Time: ts.UTC(), Values: make([]float64, len(p.layout))}
-		for i := range c.Values {
-			c.Values[i] = sentinel.Absent()
+	columns := `ARRAY(SELECT ` + column + `[u.i] FROM unnest($5::int4[]) WITH ORDINALITY AS u(i, o) ORDER BY u.o)`
+	if whole {
+		columns = column + `, $5::int4[] IS NULL`
+	}
+	rows, err := db.pool.Query(ctx, `SELECT ts, `+columns+` FROM `+table+` WHERE agent_id = $1 AND layout_id = $2 AND ts >= $3 AND ts < $4 ORDER BY ts`,
+		agent, layout, from, to, positions)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		raw := rows.RawValues()
+		c := PastCycle{Layout: l, Time: pgTime(raw[0]).Add(offset), Values: make([]float64, len(l.At))}
+		pick := l.At
+		if !whole {
+			pick = nil
 		}
-		for i, at := range p.at {
-			if i < len(vals) && vals[i] != nil {
-				c.Values[at-1] = *vals[i]
-			}
-		}
-		p.cycles = append(p.cycles, c)
-		return nil
-	})
-	return err
+		pgFloats(raw[1], pick, c.Values)
+		out = append(out, c)
+	}
+	return out, rows.Err()
 }
 
-// FleetMember is an agent that is not disabled, with its keys that are not revoked.
-type FleetMember struct {
-	ID       int64
-	Name     sentinel.AgentID
-	Hostname string
-	Labels   []sentinel.Label
-	Keys     []AgentKey
+// pgTime reads a timestamptz in the binary form: microseconds since 2000.
+func pgTime(raw []byte) time.Time {
+	if len(raw) != 8 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(raw)) + 946684800_000000).UTC()
 }
 
-// FleetMembers returns all agents that are not disabled, by their names.
-func (db *DB) FleetMembers(ctx context.Context) (list []FleetMember, err error) {
-	err = pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT id, name, hostname, labels FROM agents WHERE disabled_at IS NULL ORDER BY name`)
-		if err != nil {
-			return err
-		}
-		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m FleetMember, err error) {
-			var labels []byte
-			if err = row.Scan(&m.ID, &m.Name, &m.Hostname, &labels); err == nil {
-				m.Labels, err = parseLabels(labels)
+// pgFloats reads a float8[] in the binary form: dimensions, flags and element type;
+// length and lower bound; and then each element with its length, -1 for NULL. pick
+// says which elements go into values, nil all of them; what is not there is absent.
+func pgFloats(raw []byte, pick []int, values []float64) {
+	for i := range values {
+		values[i] = sentinel.Absent()
+	}
+	if len(raw) < 20 {
+		return
+	}
+	n, next := int(binary.BigEndian.Uint32(raw[12:])), 0
+	raw = raw[20:]
+	for i := 0; i < n && next < len(values) && len(raw) >= 4; i++ {
+		wanted := pick == nil && i == next || pick != nil && pick[next] == i
+		size := int32(binary.BigEndian.Uint32(raw))
+		raw = raw[4:]
+		if size == 8 && len(raw) >= 8 {
+			if wanted {
+				values[next] = math.Float64frombits(binary.BigEndian.Uint64(raw))
 			}
-			return m, err
-		})
-		if err != nil {
-			return err
+			raw = raw[8:]
 		}
-		at := make(map[int64]int, len(list))
-		for i, m := range list {
-			at[m.ID] = i
+		if wanted {
+			next++
 		}
-		if rows, err = tx.Query(ctx, `SELECT agent_id, key_id, secret, expires_at FROM agent_keys WHERE state <> 'revoked' ORDER BY agent_id, key_id`); err != nil {
-			return err
-		}
-		var k AgentKey
-		var expires *time.Time
-		_, err = pgx.ForEachRow(rows, []any{&k.Agent, &k.KeyID, &k.Secret, &expires}, func() error {
-			if i, ok := at[k.Agent]; ok {
-				k.ExpiresAt = orZero(expires)
-				one := k
-				one.Secret = slices.Clone(k.Secret)
-				list[i].Keys = append(list[i].Keys, one)
-			}
-			return nil
-		})
-		return err
-	})
-	return list, failed("read the fleet", err)
+	}
 }

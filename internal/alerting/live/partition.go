@@ -102,7 +102,7 @@ func (p *partition) session(ctx context.Context, l *lease) error {
 	defer reader.Drop(ctx)
 	var ticked, notedAt time.Time
 	for ctx.Err() == nil {
-		list, err := reader.Fetch(ctx, fetchMax, max(0, time.Until(ticked.Add(tick))))
+		list, err := reader.Fetch(ctx, fetchMax, max(20*time.Millisecond, time.Until(ticked.Add(tick))))
 		if err != nil {
 			return err
 		}

@@ -83,7 +83,10 @@ func (p *partition) takeOver(ctx context.Context, l *lease) error {
 	if err != nil {
 		return err
 	}
-	past := p.past(ctx, members)
+	past, err := p.past(ctx, members)
+	if err != nil {
+		return err
+	}
 	first, err := p.pending(ctx)
 	if err != nil {
 		return err
@@ -207,22 +210,58 @@ func (p *partition) readIncidents(ctx context.Context, members map[sentinel.Agen
 	return out, nil
 }
 
-// past asks the database for what the windows of the rules need.
-func (p *partition) past(ctx context.Context, members map[sentinel.AgentID]int64) map[sentinel.AgentID][]StoredCycle {
-	ctx, cancel := context.WithTimeout(ctx, warmPatience)
-	defer cancel()
-	out := map[sentinel.AgentID][]StoredCycle{}
-	longest := p.rules.Longest()
-	for _, id := range slices.Sorted(maps.Keys(members)) {
-		since := time.Now().Add(-longest - time.Minute)
-		list, err := p.w.deps.History.Cycles(ctx, members[id], since, p.rules.Wants)
-		if err != nil {
-			p.w.deps.Log.Warn("windows begin empty where the database does not know the past", "partition", p.id, "agents", len(members), "known", len(out), "error", err)
-			return out
-		}
-		out[id] = list
+// past returns what the windows of the rules need, of each agent in the order of time:
+// from the stream what the database may not have yet, and the rest from the database.
+// The stream is asked first, since it forgets only what the database has.
+func (p *partition) past(ctx context.Context, members map[sentinel.AgentID]int64) (map[sentinel.AgentID][]StoredCycle, error) {
+	since := time.Now().Add(-p.rules.Longest() - time.Minute)
+	out, err := p.retained(ctx, since)
+	if err != nil {
+		return nil, err
 	}
-	return out
+	ask, cancel := context.WithTimeout(ctx, warmPatience)
+	defer cancel()
+	for i, id := range slices.Sorted(maps.Keys(members)) {
+		list, err := p.w.deps.History.Cycles(ask, members[id], since, p.rules.Wants)
+		if err != nil {
+			p.w.deps.Log.Warn("windows begin with what the stream has, the database does not tell more", "partition", p.id, "agents", len(members), "told", i, "error", err)
+			break
+		}
+		out[id] = append(out[id], list...)
+	}
+	for _, list := range out { // a cycle that both have is passed over the second time
+		slices.SortStableFunc(list, func(a, b StoredCycle) int { return a.Time.Compare(b.Time) })
+	}
+	return out, nil
+}
+
+// retained returns the cycles of the stream that were judged already.
+func (p *partition) retained(ctx context.Context, since time.Time) (map[sentinel.AgentID][]StoredCycle, error) {
+	out := map[sentinel.AgentID][]StoredCycle{}
+	reader, end := p.w.deps.Broker.BatchesSince(p.id, since), time.Now().Add(warmPatience)
+	defer func() { reader.Drop(ctx) }()
+	for p.next > 0 {
+		list, err := reader.Fetch(ctx, 256, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, rec := range list {
+			if rec.Seq >= p.next {
+				return out, nil
+			}
+			cycles, err := p.open(ctx, rec.Data)
+			if err != nil {
+				return nil, err
+			}
+			for _, c := range cycles {
+				out[c.Agent.ID] = append(out[c.Agent.ID], StoredCycle{c.Layout, c.Series, c.Time, c.Values})
+			}
+		}
+		if reader.Left() == 0 || ctx.Err() != nil || time.Now().After(end) {
+			break
+		}
+	}
+	return out, nil
 }
 
 // pending returns, for every agent and layout with cycles that are still to be judged,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -73,15 +74,40 @@ func newRig(t *testing.T, agents int, url string) *rig {
 	must(t, err)
 	registry := fleet.NewRegistry(r.db, r.vault)
 	r.layout = sentinel.Layout{sentinel.NewSeries("temperature", sentinel.Gauge, ""), sentinel.NewSeries("load", sentinel.Gauge, "")}
-	definition := wire.EncodeLayout(r.layout)
-	r.hash = wire.HashLayout(definition)
+	r.hash = wire.HashLayout(wire.EncodeLayout(r.layout))
 	for i := range agents {
 		cred, err := registry.Register(t.Context(), fmt.Sprint("host-", i), []sentinel.Label{{Name: "site", Value: "fra"}})
 		must(t, err)
-		must(t, r.b.PutLayout(t.Context(), cred.Agent, r.hash, definition))
 		r.agents = append(r.agents, &agent{cred: cred, epoch: sentinel.NewEpoch()})
 	}
+	r.know()
 	return r
+}
+
+// know makes the agents' layout known, as a gateway does.
+func (r *rig) know() {
+	r.t.Helper()
+	for _, a := range r.agents {
+		must(r.t, r.b.PutLayout(r.t.Context(), a.cred.Agent, r.hash, wire.EncodeLayout(r.layout)))
+	}
+}
+
+// port returns the broker's.
+func (r *rig) port() int {
+	return r.nats.Addr().(*net.TCPAddr).Port
+}
+
+// tellBoth makes every alert go to the webhook and to another one.
+func (r *rig) tellBoth(other string) {
+	r.t.Helper()
+	r.config(fmt.Sprintf("{url: %q, allow_private: [127.0.0.0/8]}, {url: %q, allow_private: [127.0.0.0/8], timeout: 2s}", r.hook.URL, other))
+}
+
+func (r *rig) config(hooks string) {
+	r.t.Helper()
+	text := "route: {receiver: hook, group_by: ['...'], group_wait: 0s, group_interval: 1s}\nreceivers:\n- name: hook\n  webhook: [" + hooks + "]\n"
+	_, err := r.db.PutNotificationConfig(r.t.Context(), by("notification.put"), r.vault.SealText(alerts.NotificationPurpose, []byte(text)), r.vault.ID(), -1)
+	must(r.t, err)
 }
 
 func (r *rig) startBroker() {
@@ -135,9 +161,7 @@ func (r *rig) rules(text string) {
 // tell makes every alert of each its own group go to the webhook at once.
 func (r *rig) tell() {
 	r.t.Helper()
-	text := fmt.Sprintf("route: {receiver: hook, group_by: ['...'], group_wait: 0s, group_interval: 1s}\nreceivers:\n- name: hook\n  webhook: [{url: %q, allow_private: [127.0.0.0/8], secret: s3cret}]\n", r.hook.URL)
-	_, err := r.db.PutNotificationConfig(r.t.Context(), by("notification.put"), r.vault.SealText(alerts.NotificationPurpose, []byte(text)), r.vault.ID(), -1)
-	must(r.t, err)
+	r.config(fmt.Sprintf("{url: %q, allow_private: [127.0.0.0/8], secret: s3cret}", r.hook.URL))
 }
 
 func by(action string) postgres.Entry {

@@ -57,6 +57,20 @@ func (d Database) url() (string, error) {
 // Open connects and brings the tables up to date. It waits for a database that
 // does not answer until ctx ends; one that answers and cannot be used is an error.
 func (d Database) Open(ctx context.Context, log *slog.Logger) (*postgres.DB, error) {
+	db, err := d.Prepare(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := Migrate(ctx, db, log); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// Prepare is for who can work while the database does not answer: it asks nothing of
+// it. Migrate has to come before what needs the tables.
+func (d Database) Prepare(ctx context.Context, log *slog.Logger) (*postgres.DB, error) {
 	url, err := d.url()
 	if err != nil {
 		return nil, err
@@ -65,22 +79,26 @@ func (d Database) Open(ctx context.Context, log *slog.Logger) (*postgres.DB, err
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
+	return db, nil
+}
+
+// Migrate brings the tables up to date. It waits for a database that does not answer
+// until ctx ends; one that answers and cannot be used is an error.
+func Migrate(ctx context.Context, db *postgres.DB, log *slog.Logger) error {
 	wait := backoff.Backoff{Base: 200 * time.Millisecond, Max: 5 * time.Second}
 	for {
 		err := db.Migrate(ctx)
 		if err == nil {
-			return db, nil
+			return nil
 		}
 		if sentinel.CodeOf(err) != sentinel.Unavailable {
-			db.Close()
-			return nil, fmt.Errorf("database: %w", err)
+			return fmt.Errorf("database: %w", err)
 		}
 		if wait.Tries() == 0 && ctx.Err() == nil {
 			log.Warn("database does not answer, waiting", "error", err)
 		}
 		if wait.Wait(ctx) != nil {
-			db.Close()
-			return nil, fmt.Errorf("database: %w", err)
+			return fmt.Errorf("database: %w", err)
 		}
 	}
 }

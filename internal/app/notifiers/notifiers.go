@@ -111,8 +111,12 @@ type Setup struct {
 	Routing   *notify.Routing
 	Receivers map[string][]notify.Channel
 
+	names     []string
 	watchdogs []watchdog.Config
 }
+
+// Names returns the receivers' names in the order of the file.
+func (s *Setup) Names() []string { return s.names }
 
 // Parse reads a notification file. The name stands for it in errors, which are Invalid
 // and name the line and the key.
@@ -125,7 +129,7 @@ func Parse(name string, text []byte) (*Setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Setup{Routing: routing, Receivers: map[string][]notify.Channel{}, watchdogs: f.Watchdogs}
+	s := &Setup{Routing: routing, Receivers: map[string][]notify.Channel{}, names: f.names(), watchdogs: f.Watchdogs}
 	for _, r := range f.Receivers {
 		if s.Receivers[r.Name], err = r.channels(); err != nil {
 			return nil, err

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sentinelgo/sentinel/internal/api"
+	"github.com/sentinelgo/sentinel/internal/app/alerts"
 	"github.com/sentinelgo/sentinel/internal/app/backend"
 	"github.com/sentinelgo/sentinel/internal/app/process"
 	"github.com/sentinelgo/sentinel/internal/broker"
@@ -146,7 +147,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	}
 	rest := api.Deps{
 		Registry: registry, Identities: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(),
-		CheckConfig: checkConfig, ReadPlugin: readPlugin, CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
+		CheckConfig: checkConfig, ReadPlugin: readPlugin, Alerting: alerts.NewDesk(db, vault, b), CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
 	}
 	engine := query.New(db, cfg.Server.Query, logger.With("part", "query"))
 	rest.Select = selecting(engine)

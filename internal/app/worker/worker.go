@@ -46,8 +46,9 @@ func DefaultConfig() Config {
 	}
 }
 
-// Run is the worker until ctx ends; then it returns nil. It waits for a database
-// and a broker that do not answer yet. An error means that it could not start.
+// Run is the worker until ctx ends; then it returns nil. It waits for a broker that does
+// not answer yet; alerting works while the database does not, the rest waits for it. An
+// error means that it could not start.
 func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	vault, err := cfg.Security.Vault()
 	if err != nil {
@@ -57,7 +58,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	db, err := cfg.Database.Open(ctx, logger)
+	db, err := cfg.Database.Prepare(ctx, logger)
 	if err != nil {
 		return err
 	}
@@ -79,8 +80,18 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return alerting.Run(ctx) })
-	group.Go(func() error { return writer.Run(ctx) })
-	group.Go(func() error { return keeper.Run(ctx) })
+	group.Go(func() error {
+		// Alerts do not wait for the database; what fills it does.
+		if err := backend.Migrate(ctx, db, logger); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		group.Go(func() error { return writer.Run(ctx) })
+		group.Go(func() error { return keeper.Run(ctx) })
+		return nil
+	})
 	if lis != nil {
 		ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 		group.Go(func() error { return telemetry.Serve(ctx, lis, telemetry.Handler(reg, nil, ready)) })

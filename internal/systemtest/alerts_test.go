@@ -1,0 +1,330 @@
+//go:build linux
+
+package systemtest
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sentinelgo/sentinel/internal/alerting"
+	"github.com/sentinelgo/sentinel/internal/app/alerts"
+	"github.com/sentinelgo/sentinel/internal/broker"
+	"github.com/sentinelgo/sentinel/internal/fleet"
+	"github.com/sentinelgo/sentinel/internal/notify/webhook"
+	"github.com/sentinelgo/sentinel/internal/postgres"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
+	"github.com/sentinelgo/sentinel/internal/sentinelpb"
+	"github.com/sentinelgo/sentinel/internal/wire"
+)
+
+const (
+	alertAgents  = 20
+	alertMetrics = 10
+	alertRules   = 50
+	// What is wrong on a host lasts from calm to over, of a script of scriptSeconds.
+	scriptCalm, scriptOver, scriptSeconds = 4, 24, 32
+	killEvery                             = 2500 * time.Millisecond
+)
+
+// rounds is how often the script is played; SYSTEMTEST_ALERT_ROUNDS asks for more
+// (make soak).
+func rounds(t *testing.T) int {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("SYSTEMTEST_ALERT_ROUNDS"), "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// scriptedRules look at the metrics in different ways: with and without `for`, recovery
+// conditions and keep_firing_for, last values and windows.
+func scriptedRules() string {
+	var b strings.Builder
+	b.WriteString("groups:\n- name: script\n  rules:\n")
+	for i := range alertRules {
+		fmt.Fprintf(&b, "  - alert: R%d\n    series: m%d\n    condition: above %d\n    for: %ds\n", i, i%alertMetrics, 20+i, i%4)
+		switch i % 5 {
+		case 1:
+			fmt.Fprintf(&b, "    keep_firing_for: 2s\n")
+		case 2:
+			fmt.Fprintf(&b, "    recovery: below 10\n")
+		case 3:
+			fmt.Fprintf(&b, "    function: max\n    window: 3s\n")
+		case 4:
+			fmt.Fprintf(&b, "    function: avg\n    window: 2s\n    annotations: {summary: \"{{ labels.hostname }} has {{ value }}\"}\n")
+		}
+	}
+	return b.String()
+}
+
+// scriptedValue is what a metric of an agent is at a second of the script.
+func scriptedValue(agent, metric, second int) float64 {
+	second %= scriptSeconds
+	if second >= scriptCalm+(agent+metric)%3 && second < scriptOver+(3*agent+metric)%4 {
+		return 100 + float64(second%3)
+	}
+	return float64(second % 2)
+}
+
+// script plays the agents' parts: it signs and publishes what they collect, second by
+// second, and shows it to the reference.
+type script struct {
+	s         *system
+	b         *broker.Broker
+	start     time.Time
+	layout    sentinel.Layout
+	hash      sentinel.LayoutHash
+	epochs    []sentinel.Epoch
+	reference *alerting.Engine
+	want      map[string][]string // by fingerprint
+}
+
+func newScript(s *system) *script {
+	s.t.Helper()
+	cfg := broker.DefaultConfig()
+	cfg.URL = fmt.Sprintf("nats://127.0.0.1:%d", s.ports["nats"])
+	b, err := broker.Open(s.t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(b.Close)
+	rules, err := alerting.ParseRules("script", []byte(scriptedRules()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p := &script{s: s, b: b, reference: alerting.New(rules, alerting.DefaultOptions()), want: map[string][]string{}}
+	for m := range alertMetrics {
+		p.layout = append(p.layout, sentinel.NewSeries(fmt.Sprint("m", m), sentinel.Gauge, ""))
+	}
+	p.hash = wire.HashLayout(wire.EncodeLayout(p.layout))
+	for _, agent := range s.agents {
+		p.epochs = append(p.epochs, sentinel.NewEpoch())
+		if err := b.PutLayout(s.t.Context(), agent, p.hash, wire.EncodeLayout(p.layout)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// second plays one second.
+func (p *script) second(n int) error {
+	at := p.start.Add(time.Duration(n) * time.Second)
+	for i, agent := range p.s.agents {
+		values := make([]float64, alertMetrics)
+		for m := range values {
+			values[m] = scriptedValue(i, m, n)
+		}
+		payload, err := wire.EncodeCycles([]sentinel.Cycle{{Layout: p.hash, Time: at, Values: values}})
+		if err != nil {
+			return err
+		}
+		e := &sentinelpb.Envelope{AgentId: string(agent), Epoch: uint64(p.epochs[i]), Seq: uint64(n + 1), Count: 1, Codec: sentinelpb.Codec_CODEC_CYCLES_V1, Payload: payload}
+		p.s.creds[i].Key.Batch(e)
+		raw, err := proto.Marshal(&sentinelpb.Deliveries{Deliveries: []*sentinelpb.Delivery{{Envelope: e, ReceivedUnixMs: time.Now().UnixMilli()}}})
+		if err != nil {
+			return err
+		}
+		if err := p.b.Publish(p.s.t.Context(), broker.Partition(agent, p.b.Partitions()), sentinel.RandomName(8), raw); err != nil {
+			return err
+		}
+		who := alerting.Agent{ID: agent, Hostname: fmt.Sprint("host-", i)}
+		for _, tr := range p.reference.Feed(alerting.Cycle{Agent: who, Layout: p.hash, Series: p.layout, Time: at, Values: values}, at) {
+			p.want[tr.Fingerprint] = append(p.want[tr.Fingerprint], sayTransition(tr))
+		}
+	}
+	return nil
+}
+
+// sayTransition is what has to be the same however often owners changed.
+func sayTransition(tr alerting.Transition) string {
+	return fmt.Sprintf("%s %s>%s %s at %d, since %d, fired %d, ended %d", tr.Rule, tr.From, tr.To, tr.Reason, tr.At.UnixMilli(), tr.StartsAt.UnixMilli(), tr.FiredAt.UnixMilli(), tr.EndsAt.UnixMilli())
+}
+
+// got reads the transitions that the database has.
+func (p *script) got() (map[string][]string, error) {
+	out := map[string][]string{}
+	for _, agent := range p.s.agents {
+		list, err := p.s.db.Incidents(p.s.t.Context(), postgres.IncidentFilter{Agent: string(agent), Limit: 1000})
+		if err != nil {
+			return nil, err
+		}
+		for _, in := range list {
+			lines, err := p.s.db.Timeline(p.s.t.Context(), in.Fingerprint, 1000)
+			if err != nil {
+				return nil, err
+			}
+			for _, l := range slices.Backward(lines) {
+				var tr alerting.Transition
+				if err := json.Unmarshal([]byte(l.Change), &tr); err != nil {
+					return nil, err
+				}
+				out[in.Fingerprint] = append(out[in.Fingerprint], sayTransition(tr))
+			}
+		}
+	}
+	return out, nil
+}
+
+// inbox is a webhook that counts the keys of messages by incident and status.
+type inbox struct {
+	mu   sync.Mutex
+	keys map[string]map[string]int // fingerprint, start and status; key
+}
+
+func (in *inbox) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	var p webhook.Payload
+	if json.NewDecoder(r.Body).Decode(&p) != nil {
+		return
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, a := range p.Alerts {
+		what := fmt.Sprintf("%s %d %s", a.Fingerprint, a.StartsAt.UnixMilli(), a.Status)
+		if in.keys[what] == nil {
+			in.keys[what] = map[string]int{}
+		}
+		in.keys[what][r.Header.Get(webhook.HeaderID)]++
+	}
+}
+
+func (in *inbox) incidents() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.keys)
+}
+
+// TestP26P27KillWorkersWhileIncidentsComeAndGo kills one of three workers after the
+// other while 50 rules see something wrong on 20 hosts. What came of it is, transition
+// by transition, what one engine says that nobody has killed; and people are told of
+// the begin and the end of each incident exactly once, but for repeats of a message
+// with the same key that a crash may cost.
+func TestP26P27KillWorkersWhileIncidentsComeAndGo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 45 seconds")
+	}
+	s := newSystem(t, alertAgents)
+	box := &inbox{keys: map[string]map[string]int{}}
+	hook := httptest.NewServer(box)
+	t.Cleanup(hook.Close)
+	s.prepareAlerts(hook.URL)
+	s.addNATS()
+	for i := range 3 {
+		name := fmt.Sprint("worker-", i)
+		s.add(name, "worker", s.write(name, fmt.Sprintf("worker: {listen: \"\"}\nbroker: {url: \"nats://127.0.0.1:%d\"}\nsecurity: {master_key_file: %s/master.key}\n", s.ports["nats"], s.dir)))
+	}
+	p := newScript(s)
+	waitFor(t, 30*time.Second, "the workers do not begin", func() bool {
+		entries, err := p.b.Bucket(broker.BucketOwners).All(t.Context(), "partition.")
+		return err == nil && len(entries) == p.b.Partitions()
+	})
+	p.start = time.Now().Truncate(time.Second).Add(time.Second)
+	n := rounds(t) * scriptSeconds
+	kills := s.playAndKill(p, n)
+
+	want := 0
+	for _, list := range p.want {
+		want += len(list)
+	}
+	waitFor(t, 40*time.Second, "the transitions do not come", func() bool {
+		got, err := p.got()
+		if err != nil {
+			return false
+		}
+		have := 0
+		for _, list := range got {
+			have += len(list)
+		}
+		return have >= want
+	})
+	got, err := p.got()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := 0
+	for fp, list := range p.want {
+		if !slices.Equal(got[fp], list) {
+			if wrong++; wrong <= 5 {
+				t.Errorf("P26: %s\ngot  %s\nwant %s", fp, strings.Join(got[fp], "\n     "), strings.Join(list, "\n     "))
+			}
+		}
+	}
+	if len(got) != len(p.want) || wrong > 0 {
+		t.Errorf("P26: %d incidents, want %d; %d of them are not as they have to be", len(got), len(p.want), wrong)
+	}
+	incidents := 2 * len(p.want) * rounds(t)
+	waitFor(t, 40*time.Second, fmt.Sprintf("P27: people do not hear of everything: %d of %d", box.incidents(), incidents), func() bool { return box.incidents() >= incidents })
+	twice := 0
+	for what, keys := range box.keys {
+		if len(keys) != 1 {
+			t.Errorf("P27: %s was told in %d messages", what, len(keys))
+		}
+		for _, times := range keys {
+			twice += times - 1
+		}
+	}
+	if twice > kills {
+		t.Errorf("P27: %d repeats for %d kills", twice, kills)
+	}
+	t.Logf("%d kills; %d incidents, %d transitions as the reference has them; %d told, %d messages twice with the same key", kills, len(p.want), want, box.incidents(), twice)
+}
+
+// prepareAlerts writes rules and receivers into the database.
+func (s *system) prepareAlerts(hook string) {
+	s.t.Helper()
+	rows, err := alerts.Rows("script", []byte(scriptedRules()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := s.db.PutAlertRules(s.t.Context(), fleet.Console("test"), rows, nil); err != nil {
+		s.t.Fatal(err)
+	}
+	text := fmt.Sprintf("route: {receiver: hook, group_by: ['...'], group_wait: 0s, group_interval: 1s}\nreceivers:\n- name: hook\n  webhook: [{url: %q, allow_private: [127.0.0.0/8], concurrency: 16}]\n", hook)
+	if _, err := s.db.PutNotificationConfig(s.t.Context(), fleet.Console("test"), s.vault.SealText(alerts.NotificationPurpose, []byte(text)), s.vault.ID(), -1); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// playAndKill plays n seconds of the script and kills workers meanwhile.
+func (s *system) playAndKill(p *script, n int) (kills int) {
+	s.t.Helper()
+	ctx, stop := context.WithCancel(s.t.Context())
+	var killing sync.WaitGroup
+	killing.Go(func() {
+		clock := time.NewTicker(killEvery)
+		defer clock.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-clock.C:
+			}
+			s.killAndRestart(fmt.Sprint("worker-", kills%3))
+			kills++
+		}
+	})
+	for second := range n {
+		due := time.NewTimer(time.Until(p.start.Add(time.Duration(second) * time.Second)))
+		<-due.C
+		if err := p.second(second); err != nil {
+			s.t.Error(err)
+			break
+		}
+	}
+	stop()
+	killing.Wait()
+	return kills
+}
