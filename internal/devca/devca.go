@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -29,8 +30,8 @@ const (
 // Ensure makes an authority (ca.crt, ca.key) in dir where there is none, and a
 // server certificate (server.crt, server.key) for this host's name, localhost,
 // the loopback addresses and the given names. The server certificate is made anew
-// when it has expired nearly; the authority stays, so that who trusts it once may
-// go on. The keys are readable by their owner alone.
+// when it has expired nearly or lacks a name; the authority stays, so that who trusts
+// it once may go on. The keys are readable by their owner alone.
 func Ensure(dir string, names ...string) (Files, error) {
 	f := Files{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, "server.crt"), Key: filepath.Join(dir, "server.key")}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -40,7 +41,7 @@ func Ensure(dir string, names ...string) (Files, error) {
 	if err != nil {
 		return f, fmt.Errorf("make certificates: %w", err)
 	}
-	if cert, err := readCert(f.Cert); err == nil && time.Until(cert.NotAfter) > renewAhead && cert.CheckSignatureFrom(ca) == nil {
+	if cert, err := readCert(f.Cert); err == nil && time.Until(cert.NotAfter) > renewAhead && cert.CheckSignatureFrom(ca) == nil && covers(cert, names) {
 		if _, err := os.Stat(f.Key); err == nil {
 			return f, nil
 		}
@@ -49,6 +50,10 @@ func Ensure(dir string, names ...string) (Files, error) {
 		return f, fmt.Errorf("make certificates: %w", err)
 	}
 	return f, nil
+}
+
+func covers(cert *x509.Certificate, names []string) bool {
+	return !slices.ContainsFunc(names, func(n string) bool { return cert.VerifyHostname(n) != nil })
 }
 
 func ensureCA(certPath, keyPath string) (*x509.Certificate, *ecdsa.PrivateKey, error) {

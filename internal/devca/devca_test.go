@@ -50,3 +50,30 @@ func TestEnsureMakesAPairThatVerifiesAndKeepsIt(t *testing.T) {
 		t.Errorf("the key's mode is %v (%v)", info.Mode(), err)
 	}
 }
+
+// A name that the certificate lacks makes another one, by the same authority.
+func TestEnsureAddsANameThatIsMissing(t *testing.T) {
+	dir := t.TempDir()
+	first, err := devca.Ensure(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := os.ReadFile(first.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := devca.Ensure(dir, "192.0.2.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pair.Leaf.VerifyHostname("192.0.2.7"); err != nil {
+		t.Error(err)
+	}
+	if again, err := os.ReadFile(f.CA); err != nil || !bytes.Equal(authority, again) {
+		t.Errorf("the authority is another one (%v)", err)
+	}
+}

@@ -152,7 +152,7 @@ type configs struct {
 // master key, this host's agent, a token for sentinelctl.
 func prepare(ctx context.Context, dir, url string, o Options, nats embedded.Server) (configs, error) {
 	c := configs{dir: dir, server: server.DefaultConfig(), worker: worker.DefaultConfig(), agent: agent.DefaultConfig()}
-	certs, err := devca.Ensure(filepath.Join(dir, "certs"))
+	certs, err := devca.Ensure(filepath.Join(dir, "certs"), names(o.Gateway, o.API)...)
 	if err != nil {
 		return c, err
 	}
@@ -270,6 +270,18 @@ func (c *configs) writeCtl(certs devca.Files, api, tokenFile string) error {
 		return fmt.Errorf("write sentinelctl's configuration: %w", err)
 	}
 	return nil
+}
+
+// names returns the hosts of the addresses that are more than "everywhere": whoever
+// connects there expects the certificate to have them.
+func names(addresses ...string) (list []string) {
+	for _, a := range addresses {
+		host, _, err := net.SplitHostPort(a)
+		if ip := net.ParseIP(host); err == nil && host != "" && (ip == nil || !ip.IsUnspecified()) {
+			list = append(list, host)
+		}
+	}
+	return list
 }
 
 // baseURL returns how this host reaches the address.
