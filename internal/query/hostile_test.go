@@ -1,6 +1,8 @@
 package query_test
 
 import (
+	"context"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -150,6 +152,47 @@ func TestP22QueriesAreBounded(t *testing.T) {
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 200<<20 {
 		t.Errorf("a query that is refused took %d MB", grown>>20)
 	}
+}
+
+// stuck is a store whose samples never come.
+type stuck struct {
+	*postgres.DB
+	asked chan struct{}
+}
+
+func (s stuck) ReadSamples(ctx context.Context, _ postgres.SampleRead) ([]postgres.SeriesSamples, error) {
+	s.asked <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestP22QueriesTakeTurns: no more run at once than may, a query that gets no turn says
+// so, and one that nobody waits for any more makes room.
+func TestP22QueriesTakeTurns(t *testing.T) {
+	_, db := hostile(t)
+	s := stuck{db, make(chan struct{}, 1)}
+	limits := query.DefaultLimits()
+	limits.Concurrent = 1
+	e := query.New(s, limits, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() {
+		_, err := e.Instant(ctx, "m", time.Now())
+		first <- err
+	}()
+	<-s.asked
+	short, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	if _, err := e.Instant(short, "m", time.Now()); sentinel.CodeOf(err) != sentinel.Unavailable || !strings.Contains(err.Error(), "1 other queries were running") {
+		t.Errorf("a second query gives %v", err)
+	}
+	cancel()
+	if err := <-first; sentinel.CodeOf(err) != sentinel.Unavailable {
+		t.Errorf("a query that is given up gives %v", err)
+	}
+	r, err := e.Instant(t.Context(), "1+1", time.Now())
+	must(t, err)
+	r.Close()
 }
 
 // FuzzP22Parameters sends any parameters: there is always an answer, and it is in
