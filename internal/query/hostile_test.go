@@ -54,6 +54,8 @@ func TestP22HostileQueries(t *testing.T) {
 		"deep calls":                    nested("abs", 3000),
 		"deep signs":                    strings.Repeat("-", 15000) + "1",
 		"deep signs with blanks":        strings.Repeat("- ", 7000) + "1",
+		"many parts":                    strings.Repeat("1+", 5000) + "1",
+		"many selectors":                strings.Repeat("m+", 300) + "m",
 		"too long":                      "sum(" + strings.Repeat("m+", 10000) + "m)",
 		"labels that double":            bomb,
 		"labels that double by join":    join,
@@ -78,7 +80,7 @@ func TestP22HostileQueries(t *testing.T) {
 		}
 	}
 	// These are long, odd, and fine.
-	for _, expr := range []string{`m{cpu=~"` + strings.Repeat("a|", 5000) + `0"}`, nested("abs", 90), strings.Repeat("1+", 5000) + "1", `m{cpu="` + strings.Repeat("é", 1000) + `"}`, "m{cpu=\"\x00\"}", `{"a b"="",cpu!=""}`,
+	for _, expr := range []string{`m{cpu=~"` + strings.Repeat("a|", 5000) + `0"}`, nested("abs", 90), strings.Repeat("1+", 900) + "1", strings.Repeat(`m{cpu="1"}+`, 50) + "1", `m{cpu="` + strings.Repeat("é", 1000) + `"}`, "m{cpu=\"\x00\"}", `{"a b"="",cpu!=""}`,
 		`label_replace(m, "a", "$1$1", "cpu", "(.*)")`, `absent(nothing{cpu=~".+"})`} {
 		if a := w.ask(http.MethodPost, "/query", url.Values{"query": {expr}}); a.Status != "success" {
 			t.Errorf("%.60s: %+v", expr, a)
@@ -138,7 +140,7 @@ func TestP22QueriesAreBounded(t *testing.T) {
 		}
 	}
 	limits.MaxSeries = 5
-	if a := newWeb(t, db, limits).ask(http.MethodGet, "/query", url.Values{"query": {"m"}}); a.code != http.StatusUnprocessableEntity || !strings.Contains(a.Error, "more than 5 series match") {
+	if a := newWeb(t, db, limits).ask(http.MethodGet, "/query", url.Values{"query": {"m"}}); a.code != http.StatusUnprocessableEntity || !strings.Contains(a.Error, "more than 5 series") {
 		t.Errorf("many series: answer is %+v", a)
 	}
 	if a := w.ask(http.MethodGet, "/query", url.Values{"query": {`max_over_time(max_over_time(m[20m:1s])[20m:1s])`}, "timeout": {"20ms"}}); a.code != http.StatusServiceUnavailable || a.ErrorType != "timeout" {
