@@ -26,5 +26,6 @@ grep 'are in the database' "$log" || { cat "$log"; exit 1; }
 ctl=(./bin/sentinelctl --config "$dir/state/sentinelctl.yml")
 agent=$("${ctl[@]}" agent ls -o csv | sed -n '2s/,.*//p')
 "${ctl[@]}" query "$agent" node_load1 -o csv | grep '^node_load1'
+"${ctl[@]}" query "node_load1{agent=\"$agent\"}" -o csv | grep "^node_load1,\"agent=$agent,"
 "${ctl[@]}" agent audit "$agent"
 ./bin/sentinelctl inspect-wal verify "$dir/state/agent"

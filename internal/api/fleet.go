@@ -78,12 +78,13 @@ func (r resources) fleet() {
 // FleetView gathers what the fleet's page shows. It is safe for concurrent use.
 type FleetView struct {
 	db     *postgres.DB
+	series hostSeries
 	sparks sparks
 }
 
 // NewFleetView returns a view of a database.
 func NewFleetView(db *postgres.DB) *FleetView {
-	return &FleetView{db: db, sparks: sparks{lines: make(map[int64]sparkLine)}}
+	return &FleetView{db: db, series: hostSeries{known: make(map[int64]knownSeries)}, sparks: sparks{lines: make(map[int64]sparkLine)}}
 }
 
 // Read returns the hosts that a filter selects, at a time.
@@ -119,18 +120,14 @@ func (v *FleetView) Read(ctx context.Context, f postgres.AgentFilter, now time.T
 
 // values fills in what the hosts measure.
 func (v *FleetView) values(ctx context.Context, out *Fleet, at map[int64]int, now time.Time) error {
-	found, err := v.db.FindSeries(ctx, []postgres.SeriesMatch{{Field: postgres.FieldName, Values: fleetMetrics()}}, maxFleet*10)
+	series, err := v.series.of(ctx, v.db, out.Hosts, at, now)
 	if err != nil {
 		return err
 	}
-	var series, cpu []postgres.FoundSeries
-	for _, s := range found {
-		// A scraped target may call its own so; the host's have no label.
-		if _, ok := at[s.Agent.ID]; ok && len(s.Labels) == 0 {
-			series = append(series, s)
-			if s.Name == fleetMetrics()[0] {
-				cpu = append(cpu, s)
-			}
+	var cpu []postgres.FoundSeries
+	for _, s := range series {
+		if s.Name == fleetMetrics()[0] {
+			cpu = append(cpu, s)
 		}
 	}
 	values, err := v.db.ReadLast(ctx, series, now.Add(-fleetLookback), now.Add(time.Minute))

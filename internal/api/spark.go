@@ -9,6 +9,72 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
+// hostSeries knows which series have the values of each host that the fleet's page
+// shows. They hardly ever change, and lie far apart in the database.
+type hostSeries struct {
+	mu    sync.Mutex // held while series are found, so that many who ask find once
+	known map[int64]knownSeries
+}
+
+type knownSeries struct {
+	series []postgres.FoundSeries
+	until  time.Time
+}
+
+const (
+	seriesKept     = 10 * time.Minute
+	someSeriesKept = time.Minute     // of a host that lacks some
+	noSeriesKept   = 5 * time.Second // of one that has none: it may have just begun
+	maxNamedAgents = 200
+)
+
+// of returns the series of hosts; at says which host an agent's row is.
+func (h *hostSeries) of(ctx context.Context, db *postgres.DB, hosts []FleetHost, at map[int64]int, now time.Time) ([]postgres.FoundSeries, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.known) > 2*maxFleet {
+		clear(h.known)
+	}
+	var names []string
+	var missing []int64
+	for id, i := range at {
+		if k, ok := h.known[id]; !ok || now.After(k.until) {
+			missing, names = append(missing, id), append(names, hosts[i].ID)
+		}
+	}
+	if len(missing) > 0 {
+		match := []postgres.SeriesMatch{{Field: postgres.FieldName, Values: fleetMetrics()}}
+		if len(names) <= maxNamedAgents {
+			match = append(match, postgres.SeriesMatch{Field: postgres.FieldAgent, Values: names})
+		}
+		found, err := db.FindSeries(ctx, match, maxFleet*10)
+		if err != nil {
+			return nil, err
+		}
+		byAgent := make(map[int64][]postgres.FoundSeries)
+		for _, s := range found {
+			if len(s.Labels) == 0 { // a scraped target may call its own so
+				byAgent[s.Agent.ID] = append(byAgent[s.Agent.ID], s)
+			}
+		}
+		for _, id := range missing {
+			k := knownSeries{byAgent[id], now.Add(seriesKept)}
+			switch {
+			case len(k.series) == 0:
+				k.until = now.Add(noSeriesKept)
+			case len(k.series) < len(fleetMetrics()):
+				k.until = now.Add(someSeriesKept)
+			}
+			h.known[id] = k
+		}
+	}
+	var out []postgres.FoundSeries
+	for id := range at {
+		out = append(out, h.known[id].series...)
+	}
+	return out, nil
+}
+
 // sparks keeps the small lines of the fleet's page: from one question to the next
 // they grow by a step at most, and reading an hour of a large fleet anew each time
 // would be most of the work. What arrives late shows after sparkKept.

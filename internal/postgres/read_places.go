@@ -22,6 +22,8 @@ type place struct {
 // series all the time has thousands.
 const maxPlaces = 100_000
 
+const manySeries = 300
+
 // places finds the layouts that hold the series, those of an agent together.
 func (db *DB) places(ctx context.Context, series []FoundSeries) ([][]place, error) {
 	if len(series) == 0 {
@@ -32,7 +34,13 @@ func (db *DB) places(ctx context.Context, series []FoundSeries) ([][]place, erro
 	for i, s := range series {
 		at[s.ID], ids[i] = int32(i), s.ID
 	}
-	rows, err := db.pool.Query(ctx, `SELECT id, agent_id FROM layouts WHERE series_ids && $1 LIMIT $2`, ids, maxPlaces+1)
+	// The index by series is asked once for each of them; for many, all layouts of
+	// their agents are found sooner.
+	sql, keys := `SELECT id, agent_id FROM layouts WHERE series_ids && $1 LIMIT $2`, ids
+	if len(ids) > manySeries {
+		sql, keys = `SELECT id, agent_id FROM layouts WHERE agent_id = ANY($1) LIMIT $2`, agentsOf(series)
+	}
+	rows, err := db.pool.Query(ctx, sql, keys, maxPlaces+1)
 	if err != nil {
 		return nil, failed("find layouts", err)
 	}
@@ -64,6 +72,18 @@ func (db *DB) places(ctx context.Context, series []FoundSeries) ([][]place, erro
 	}
 	slices.SortFunc(out, func(a, b []place) int { return int(a[0].agent - b[0].agent) })
 	return out, nil
+}
+
+func agentsOf(series []FoundSeries) []int64 {
+	seen := make(map[int64]struct{})
+	var ids []int64
+	for _, s := range series {
+		if !has(seen, s.Agent.ID) {
+			seen[s.Agent.ID] = struct{}{}
+			ids = append(ids, s.Agent.ID)
+		}
+	}
+	return ids
 }
 
 // newPlace finds the wanted series, by their ids, among the members of a layout.

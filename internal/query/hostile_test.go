@@ -1,6 +1,8 @@
 package query_test
 
 import (
+	"context"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -52,6 +54,8 @@ func TestP22HostileQueries(t *testing.T) {
 		"deep calls":                    nested("abs", 3000),
 		"deep signs":                    strings.Repeat("-", 15000) + "1",
 		"deep signs with blanks":        strings.Repeat("- ", 7000) + "1",
+		"many parts":                    strings.Repeat("1+", 5000) + "1",
+		"many selectors":                strings.Repeat("m+", 300) + "m",
 		"too long":                      "sum(" + strings.Repeat("m+", 10000) + "m)",
 		"labels that double":            bomb,
 		"labels that double by join":    join,
@@ -76,7 +80,7 @@ func TestP22HostileQueries(t *testing.T) {
 		}
 	}
 	// These are long, odd, and fine.
-	for _, expr := range []string{`m{cpu=~"` + strings.Repeat("a|", 5000) + `0"}`, nested("abs", 90), strings.Repeat("1+", 5000) + "1", `m{cpu="` + strings.Repeat("é", 1000) + `"}`, "m{cpu=\"\x00\"}", `{"a b"="",cpu!=""}`,
+	for _, expr := range []string{`m{cpu=~"` + strings.Repeat("a|", 5000) + `0"}`, nested("abs", 90), strings.Repeat("1+", 900) + "1", strings.Repeat(`m{cpu="1"}+`, 50) + "1", `m{cpu="` + strings.Repeat("é", 1000) + `"}`, "m{cpu=\"\x00\"}", `{"a b"="",cpu!=""}`,
 		`label_replace(m, "a", "$1$1", "cpu", "(.*)")`, `absent(nothing{cpu=~".+"})`} {
 		if a := w.ask(http.MethodPost, "/query", url.Values{"query": {expr}}); a.Status != "success" {
 			t.Errorf("%.60s: %+v", expr, a)
@@ -136,7 +140,7 @@ func TestP22QueriesAreBounded(t *testing.T) {
 		}
 	}
 	limits.MaxSeries = 5
-	if a := newWeb(t, db, limits).ask(http.MethodGet, "/query", url.Values{"query": {"m"}}); a.code != http.StatusUnprocessableEntity || !strings.Contains(a.Error, "more than 5 series match") {
+	if a := newWeb(t, db, limits).ask(http.MethodGet, "/query", url.Values{"query": {"m"}}); a.code != http.StatusUnprocessableEntity || !strings.Contains(a.Error, "more than 5 series") {
 		t.Errorf("many series: answer is %+v", a)
 	}
 	if a := w.ask(http.MethodGet, "/query", url.Values{"query": {`max_over_time(max_over_time(m[20m:1s])[20m:1s])`}, "timeout": {"20ms"}}); a.code != http.StatusServiceUnavailable || a.ErrorType != "timeout" {
@@ -150,6 +154,47 @@ func TestP22QueriesAreBounded(t *testing.T) {
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 200<<20 {
 		t.Errorf("a query that is refused took %d MB", grown>>20)
 	}
+}
+
+// stuck is a store whose samples never come.
+type stuck struct {
+	*postgres.DB
+	asked chan struct{}
+}
+
+func (s stuck) ReadSamples(ctx context.Context, _ postgres.SampleRead) ([]postgres.SeriesSamples, error) {
+	s.asked <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestP22QueriesTakeTurns: no more run at once than may, a query that gets no turn says
+// so, and one that nobody waits for any more makes room.
+func TestP22QueriesTakeTurns(t *testing.T) {
+	_, db := hostile(t)
+	s := stuck{db, make(chan struct{}, 1)}
+	limits := query.DefaultLimits()
+	limits.Concurrent = 1
+	e := query.New(s, limits, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() {
+		_, err := e.Instant(ctx, "m", time.Now())
+		first <- err
+	}()
+	<-s.asked
+	short, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	if _, err := e.Instant(short, "m", time.Now()); sentinel.CodeOf(err) != sentinel.Unavailable || !strings.Contains(err.Error(), "1 other queries were running") {
+		t.Errorf("a second query gives %v", err)
+	}
+	cancel()
+	if err := <-first; sentinel.CodeOf(err) != sentinel.Unavailable {
+		t.Errorf("a query that is given up gives %v", err)
+	}
+	r, err := e.Instant(t.Context(), "1+1", time.Now())
+	must(t, err)
+	r.Close()
 }
 
 // FuzzP22Parameters sends any parameters: there is always an answer, and it is in

@@ -18,6 +18,10 @@ const (
 	// maxGrowth is how often functions that make labels out of labels may repeat
 	// these: nested, they multiply.
 	maxGrowth = 64
+	// maxParts and maxSelectors bound how long an expression is: the engine's work grows
+	// with the square of the one, and each of the others is a look into the database.
+	maxParts     = 2000
+	maxSelectors = 200
 	// maxSteps is at how many times a subquery may be evaluated: the engine makes room
 	// for all of them before it begins.
 	maxSteps = 500_000
@@ -42,7 +46,26 @@ func (e *Engine) parse(expression string, over time.Duration) (parser.Expr, erro
 	if growth(expr) > maxGrowth {
 		return nil, sentinel.Errorf(sentinel.Invalid, "label_replace and label_join may repeat labels %d times, one in another multiplied", maxGrowth)
 	}
+	switch parts, selectors := size(expr); {
+	case parts > maxParts:
+		return nil, sentinel.Errorf(sentinel.Invalid, "the expression has %d parts, at most %d are evaluated", parts, maxParts)
+	case selectors > maxSelectors:
+		return nil, sentinel.Errorf(sentinel.Invalid, "the expression has %d selectors, at most %d are read", selectors, maxSelectors)
+	}
 	return expr, checkSteps(expr, over)
+}
+
+// size counts the parts of an expression, and those that select series.
+func size(expr parser.Node) (parts, selectors int) {
+	parts = 1
+	if _, ok := expr.(*parser.VectorSelector); ok {
+		selectors = 1
+	}
+	for child := range parser.ChildrenIter(expr) {
+		p, s := size(child)
+		parts, selectors = parts+p, selectors+s
+	}
+	return parts, selectors
 }
 
 // selector reads what series are selected by. One that would select everything is

@@ -26,7 +26,8 @@ import (
 type Limits struct {
 	// Timeout is for one query, its wait for others included.
 	Timeout time.Duration `yaml:"timeout"`
-	// Concurrent is how many queries run at once; more wait for their turn.
+	// Concurrent is how many queries run at once; more wait for their turn. Each uses
+	// up to two connections to the database, which the rest of the server needs too.
 	Concurrent int `yaml:"concurrent"`
 	// MaxSamples is how many samples one query may read, and how many it may hold.
 	MaxSamples int `yaml:"max_samples"`
@@ -38,7 +39,7 @@ type Limits struct {
 
 // DefaultLimits returns the limits that hold unless a configuration says otherwise.
 func DefaultLimits() Limits {
-	return Limits{Timeout: 30 * time.Second, Concurrent: 8, MaxSamples: 10_000_000, MaxSeries: 100_000, Lookback: 5 * time.Minute}
+	return Limits{Timeout: 30 * time.Second, Concurrent: 3, MaxSamples: 10_000_000, MaxSeries: 100_000, Lookback: 5 * time.Minute}
 }
 
 // Validate says which key is wrong and what is allowed.
@@ -96,7 +97,7 @@ func (t turns) Insert(ctx context.Context, _ string) (int, error) {
 	case t <- struct{}{}:
 		return 0, nil
 	case <-ctx.Done():
-		return 0, sentinel.Errorf(sentinel.Unavailable, "%d other queries are running: try again later", cap(t))
+		return 0, &timeoutError{sentinel.Errorf(sentinel.Unavailable, "%d other queries were running all the time: try again later", cap(t))}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/sentinelgo/sentinel/internal/postgres"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // Store has the series and their samples.
@@ -102,7 +103,10 @@ func bare(sets []labels.Labels) []*series {
 
 // find returns the series that fulfil all matchers, and their labels.
 func (q *querier) find(ctx context.Context, matchers []*labels.Matcher) ([]postgres.FoundSeries, []labels.Labels, error) {
-	all, err := q.store.FindSeries(ctx, pushDown(matchers), q.series)
+	all, err := q.store.FindSeries(ctx, pushDown(matchers), max(0, q.series))
+	if err != nil && sentinel.CodeOf(err) == sentinel.ResourceExhausted {
+		err = sentinel.Errorf(sentinel.ResourceExhausted, "the query looks at more than %d series: name a metric, or more labels", q.limits.MaxSeries)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -62,12 +62,18 @@ func TestTiersAnswerAsSamplesDo(t *testing.T) {
 		// What needs the samples themselves gets them.
 		{"stddev_over_time(g[10m])", 10 * time.Minute, same}, {"changes(g[10m])", 10 * time.Minute, same}, {"rate(c[2m])", time.Minute, same},
 		{"quantile_over_time(0.9, g[1h])", time.Hour, same}, {"irate(c[10m])", 10 * time.Minute, same}, {"timestamp(g)", 10 * time.Minute, same},
+		// So does what would cut buckets.
+		{"avg(avg_over_time(g[10m]))", 10 * time.Minute, same}, {"max(last_over_time(c[10m]))", time.Minute, same}, {"avg(sum_over_time(g[6h]))", time.Hour, same}, {"max(g)", time.Hour, same},
+		{"max(avg_over_time(g[10m] offset 17s))", time.Hour, same}, {"max(avg_over_time(g[630s]))", time.Hour, same}, {"max_over_time((g offset 11s)[30m:1m])", time.Hour, same},
 		// At one time a long range is cut nowhere.
 		{"avg_over_time(g[20h])", 0, same}, {"increase(c[20h])", 0, 0.001}, {"max_over_time(g[3h])", 0, same}, {"count_over_time(holes[23h])", 0, same},
 	}
 	from := func(a ask) time.Time {
-		if strings.Contains(a.expr, "offset") {
+		switch {
+		case strings.Contains(a.expr, "offset 12h"):
 			return start.Add(15 * time.Hour)
+		case strings.HasPrefix(a.expr, "avg(") || strings.HasPrefix(a.expr, "max("): // between two buckets
+			return start.Add(17*time.Minute + 23*time.Second)
 		}
 		return start
 	}
@@ -95,7 +101,8 @@ func TestTiersAnswerAsSamplesDo(t *testing.T) {
 	postgrestest.Exec(t, url, fmt.Sprintf(`UPDATE storage SET raw_from = '%s'`, gone.UTC().Format(time.RFC3339)))
 	for i := range asks {
 		switch asks[i].expr { // from buckets there is no telling
-		case "stddev_over_time(g[10m])", "changes(g[10m])", "rate(c[2m])", "quantile_over_time(0.9, g[1h])", "irate(c[10m])", "timestamp(g)":
+		case "avg(avg_over_time(g[10m]))", "max(last_over_time(c[10m]))", "avg(sum_over_time(g[6h]))", "max(g)", "max(avg_over_time(g[10m] offset 17s))", "max(avg_over_time(g[630s]))", "max_over_time((g offset 11s)[30m:1m])",
+			"stddev_over_time(g[10m])", "changes(g[10m])", "rate(c[2m])", "quantile_over_time(0.9, g[1h])", "irate(c[10m])", "timestamp(g)":
 			delete(want, fmt.Sprint(asks[i].expr, asks[i].step))
 		case "avg_over_time(g[20h])", "increase(c[20h])", "max_over_time(g[3h])", "count_over_time(holes[23h])":
 			asks[i].tolerance = 0.01 // cut to whole minutes
