@@ -79,6 +79,7 @@ func (p *partition) takeOver(ctx context.Context, l *lease) error {
 		return err
 	}
 	members := p.w.deps.Fleet.of(p.id, p.w.deps.Broker.Partitions())
+	p.members = members
 	incidents, err := p.readIncidents(ctx, members)
 	if err != nil {
 		return err
