@@ -101,7 +101,8 @@ chaos: postgres ## Kill processes for ten minutes and compare every sample (CHAO
 	SYSTEMTEST_KILL_SECONDS=$${CHAOS_SECONDS:-600} go test -race -v -timeout 60m -run TestP8P9P13 ./internal/systemtest
 
 .PHONY: soak
-soak: ## Torture the log: 20,000 kills, a backlog of 10 GB
+soak: postgres ## Torture the log (20,000 kills, a backlog of 10 GB) and alerting (killed workers for hours)
+	SYSTEMTEST_ALERT_ROUNDS=$${ALERT_ROUNDS:-150} go test -v -timeout 3h -run TestP26P27 ./internal/systemtest
 	SENTINEL_TORTURE_KILLS=20000 SENTINEL_TORTURE_BACKLOG=10 go test -timeout 10h -v ./internal/wal
 
 .PHONY: fuzz

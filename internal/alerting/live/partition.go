@@ -37,8 +37,8 @@ type partition struct {
 	id int
 
 	engine  *alerting.Engine
-	rules   *alerting.RuleSet // that the engine has
-	fleet   uint64            // version of the directory that the engine has
+	rules   *alerting.RuleSet          // that the engine has
+	fleet   uint64                     // version of the directory that the engine has
 	members map[sentinel.AgentID]int64 // of that version, and their rows
 	online  map[sentinel.AgentID]presence
 	layouts map[layoutKey]sentinel.Layout
