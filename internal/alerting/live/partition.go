@@ -189,7 +189,7 @@ func (p *partition) followFleet(ctx context.Context, l *lease, now time.Time) er
 // judge feeds the engine with one message. What cannot be judged now is tried again;
 // what can never be judged is counted.
 func (p *partition) judge(ctx context.Context, l *lease, rec broker.Record) error {
-	cycles, err := p.open(ctx, rec.Data)
+	cycles, err := p.openPatiently(ctx, rec.Data)
 	if err != nil {
 		return err
 	}
