@@ -128,7 +128,8 @@ promql: postgres ## Run all of Prometheus' own scripts, and all comparisons with
 	go test -v ./internal/query/compat
 
 .PHONY: soak
-soak: ## Torture the log: 20,000 kills, a backlog of 10 GB
+soak: postgres ## Torture the log (20,000 kills, a backlog of 10 GB) and alerting (killed workers for hours)
+	SYSTEMTEST_ALERT_ROUNDS=$${ALERT_ROUNDS:-150} go test -v -timeout 3h -run TestP26P27 ./internal/systemtest
 	SENTINEL_TORTURE_KILLS=20000 SENTINEL_TORTURE_BACKLOG=10 go test -timeout 10h -v ./internal/wal
 
 .PHONY: fuzz

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,6 +22,13 @@ type backup struct {
 	MadeAt  time.Time         `json:"made_at"`
 	Configs []api.AgentConfig `json:"agent_configs"`
 	Agents  []backupAgent     `json:"agents"`
+	Rules   []backupRule      `json:"alert_rules,omitempty"`
+}
+
+type backupRule struct {
+	Group string `json:"group"`
+	Alert string `json:"alert"`
+	YAML  string `json:"yaml"`
 }
 
 type backupAgent struct {
@@ -35,7 +43,8 @@ const backupFormat = "sentinel backup v1"
 func (c *ctl) backupCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "backup [FILE]", Short: "Write what people have configured to a file, or to standard output", Args: command.Args(0, 1, "the file to write"),
 		Long: `Write what people have configured to a file, or to standard output: what agents are
-told to collect, and the agents' labels. It holds no secret and no sample.
+told to collect, alerting rules, and the agents' labels. It holds no secret and no
+sample. The notification file, which has secrets, stays in the database.
 
 Identities, keys (sealed), users and samples are in the database alone: back that up
 with PostgreSQL's means (pg_dump), and the master key file beside it.`,
@@ -56,6 +65,13 @@ with PostgreSQL's means (pg_dump), and the master key file beside it.`,
 		for _, a := range agents {
 			b.Agents = append(b.Agents, backupAgent{a.ID, a.Hostname, a.Labels, a.Disabled})
 		}
+		rules, err := client.Rules(cmd.Context())
+		if err != nil {
+			return err
+		}
+		for _, r := range rules {
+			b.Rules = append(b.Rules, backupRule{r.Group, r.Alert, r.YAML})
+		}
 		if len(args) == 0 {
 			return writeJSON(cmd.OutOrStdout(), b)
 		}
@@ -70,7 +86,7 @@ with PostgreSQL's means (pg_dump), and the master key file beside it.`,
 		if err != nil {
 			return fmt.Errorf("write backup: %w", err)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d configurations and %d agents are in %s\n", len(b.Configs), len(b.Agents), args[0])
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d rules, %d configurations and %d agents are in %s\n", len(b.Rules), len(b.Configs), len(b.Agents), args[0])
 		return err
 	}
 	return cmd
@@ -149,6 +165,9 @@ func (c *ctl) restore(cmd *cobra.Command, client *api.Client, b backup, dry bool
 			return err
 		}
 	}
+	if err := restoreRules(ctx, client, b.Rules, change); err != nil {
+		return err
+	}
 	agents, err := client.Agents(ctx, "")
 	if err != nil {
 		return err
@@ -175,4 +194,34 @@ func (c *ctl) restore(cmd *cobra.Command, client *api.Client, b backup, dry bool
 		}
 	}
 	return c.print(cmd.OutOrStdout(), t, t.rows)
+}
+
+// restoreRules makes or changes the rules that are not as they were.
+func restoreRules(ctx context.Context, client *api.Client, rules []backupRule, change func(what, name, how string, do func() error) error) error {
+	if len(rules) == 0 {
+		return nil
+	}
+	now, err := client.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	is := map[backupRule]bool{}
+	there := map[string]bool{}
+	for _, r := range now {
+		is[backupRule{r.Group, r.Alert, r.YAML}] = true
+		there[r.Group+"/"+r.Alert] = true
+	}
+	for _, want := range rules {
+		if is[want] {
+			continue
+		}
+		name, how := want.Group+"/"+want.Alert, "make"
+		if there[name] {
+			how = "change"
+		}
+		if err := change("rule", name, how, func() error { _, err := client.PutRule(ctx, want.Group, want.Alert, want.YAML); return err }); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -146,6 +146,9 @@ func (f *fixture) calls(t *testing.T) map[string]func() call {
 		"apply-rules": func() call {
 			return call{path: "/api/v1/rules", body: `{"yaml":"groups: [{name: g, rules: [{alert: Hot, series: t, condition: above 31}]}]"}`}
 		},
+		"run-backtest": func() call {
+			return call{path: "/api/v1/backtests", body: `{"since":"2h","yaml":"groups: [{name: g, rules: [{alert: Hot, series: test_value, condition: above 0}]}]"}`}
+		},
 		"list-incidents": get("/api/v1/incidents?state=firing"),
 		"get-incident":   func() call { return call{path: "/api/v1/incidents/" + f.incident(t, agent)} },
 		"ack-incident": func() call {

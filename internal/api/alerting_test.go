@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +26,7 @@ func (f *fixture) incident(t *testing.T, agent string) string {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	fp := alerting.Fingerprint("g/Hot", sentinel.AgentID(agent), now.String())
-	change := fmt.Sprintf(`{"n":1,"labels":{"alertname":"Hot","hostname":"web-1"},"annotations":{"summary":"hot"},"values":{"value":31}}`)
+	change := `{"n":1,"labels":{"alertname":"Hot","hostname":"web-1"},"annotations":{"summary":"hot"},"values":{"value":31}}`
 	must(t, f.db.NoteChanges(t.Context(), []postgres.IncidentChange{{At: now, From: "inactive", To: "firing", Incident: postgres.Incident{Fingerprint: fp, N: 1,
 		Agent: sentinel.AgentID(agent), Hostname: "web-1", Rule: "g/Hot", AlertName: "Hot", Severity: "warning", State: "firing", Reason: "condition_met", StartsAt: now, FiredAt: now, ChangedAt: now, Change: []byte(change)}}}))
 	return fp

@@ -20,7 +20,7 @@ import (
 type Event struct {
 	ID     int64     `json:"id"`
 	At     time.Time `json:"at"`
-	Kind   string    `json:"kind" doc:"Such as agent.connected, agent.disconnected, agent.displaced, agent.enrolled, key.rotated, config.applied, config.refused"`
+	Kind   string    `json:"kind" doc:"Such as agent.connected, agent.disconnected, agent.displaced, agent.enrolled, key.rotated, config.applied, config.refused, alert.firing, alert.resolved, alert.unknown"`
 	Agent  string    `json:"agent,omitempty"`
 	Detail string    `json:"detail,omitempty"`
 }

@@ -184,6 +184,13 @@ func (c *Client) ApplyRules(ctx context.Context, in RuleFile) ([]Rule, error) {
 	return list.Rules, err
 }
 
+// PutRule makes or changes a rule, as it stands in a file without its group.
+func (c *Client) PutRule(ctx context.Context, group, alert, yaml string) (Rule, error) {
+	var out Rule
+	err := c.call(ctx, http.MethodPut, rulePath(group, alert), nil, RuleText{yaml}, &out)
+	return out, err
+}
+
 // DeleteRule removes a rule.
 func (c *Client) DeleteRule(ctx context.Context, group, alert string) error {
 	return c.call(ctx, http.MethodDelete, rulePath(group, alert), nil, nil, nil)

@@ -17,8 +17,10 @@ import (
 const (
 	// BucketOwners holds leases. An entry goes by itself LeaseTime after it was written.
 	BucketOwners = "sentinel_owners"
-	// BucketAlerting holds rules, receivers and how far each partition was judged.
+	// BucketAlerting holds what people have written: rules, receivers, silences.
 	BucketAlerting = "sentinel_alerting"
+	// BucketJudged holds how far each partition was judged, and what is known of its agents.
+	BucketJudged = "sentinel_judged"
 	// BucketFleet holds what workers have to know of each agent.
 	BucketFleet = "sentinel_fleet"
 	// BucketNotify holds what was told to whom.

@@ -19,7 +19,7 @@ type Judged struct {
 	Next  uint64 `json:"next"`  // all messages of the partition before this one
 }
 
-// JudgedKey is where a partition's Judged lies in BucketAlerting.
+// JudgedKey is where a partition's Judged lies in BucketJudged.
 func JudgedKey(partition int) string { return "judged." + strconv.Itoa(partition) }
 
 // Trim removes from the stream of batches what every consumer has acknowledged and
@@ -64,7 +64,7 @@ func (b *Broker) Trim(ctx context.Context) error {
 
 // judged returns the number up to which alerting has judged all partitions.
 func (b *Broker) judged(ctx context.Context, stream jetstream.Stream) (uint64, error) {
-	floor, bucket, store := uint64(math.MaxUint64), b.Bucket(BucketAlerting), b.Store()
+	floor, bucket, store := uint64(math.MaxUint64), b.Bucket(BucketJudged), b.Store()
 	for p := range b.Partitions() {
 		var j Judged
 		e, err := bucket.Get(ctx, JudgedKey(p))

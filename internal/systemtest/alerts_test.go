@@ -265,6 +265,9 @@ func TestP26P27KillWorkersWhileIncidentsComeAndGo(t *testing.T) {
 	if len(got) != len(p.want) || wrong > 0 {
 		t.Errorf("P26: %d incidents, want %d; %d of them are not as they have to be", len(got), len(p.want), wrong)
 	}
+	if rounds(t) > 1 { // it has to wait for what killed writers had fetched
+		s.checkBacktest(p, n)
+	}
 	incidents := 2 * len(p.want) * rounds(t)
 	waitFor(t, 40*time.Second, fmt.Sprintf("P27: people do not hear of everything: %d of %d", box.incidents(), incidents), func() bool { return box.incidents() >= incidents })
 	twice := 0
@@ -280,6 +283,39 @@ func TestP26P27KillWorkersWhileIncidentsComeAndGo(t *testing.T) {
 		t.Errorf("P27: %d repeats for %d kills", twice, kills)
 	}
 	t.Logf("%d kills; %d incidents, %d transitions as the reference has them; %d told, %d messages twice with the same key", kills, len(p.want), want, box.incidents(), twice)
+}
+
+// checkBacktest plays the stored history through the engine: the same transitions.
+func (s *system) checkBacktest(p *script, seconds int) {
+	s.t.Helper()
+	for i := range s.agents {
+		waitFor(s.t, 60*time.Second, fmt.Sprintf("agent %d's cycles are not all stored", i), func() bool { return len(s.stored(i)) == seconds })
+	}
+	rules, err := alerting.ParseRules("script", []byte(scriptedRules()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	b := alerts.Backtest{DB: s.db, From: p.start.Add(-time.Minute), To: p.start.Add(time.Duration(seconds) * time.Second)}
+	out, err := b.Play(s.t.Context(), rules)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	got := map[string][]string{}
+	for _, tr := range out.Transitions {
+		got[tr.Fingerprint] = append(got[tr.Fingerprint], sayTransition(tr))
+	}
+	wrong := 0
+	for fp, list := range p.want {
+		list = slices.DeleteFunc(slices.Clone(list), func(line string) bool { return strings.Contains(line, " firing>firing ") })
+		if !slices.Equal(got[fp], list) {
+			if wrong++; wrong <= 3 {
+				s.t.Errorf("the backtest says\n%s\nwant\n%s", strings.Join(got[fp], "\n"), strings.Join(list, "\n"))
+			}
+		}
+	}
+	if wrong > 0 || len(got) != len(p.want) {
+		s.t.Errorf("the backtest has %d incidents, want %d; %d are not those of the live engine", len(got), len(p.want), wrong)
+	}
 }
 
 // prepareAlerts writes rules and receivers into the database.

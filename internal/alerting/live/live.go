@@ -86,7 +86,7 @@ type Worker struct {
 // New returns a worker's alerting; Run makes it work.
 func New(deps Deps) *Worker {
 	w := &Worker{deps: deps, id: sentinel.RandomName(5), owners: deps.Broker.Bucket(broker.BucketOwners),
-		judged: deps.Broker.Bucket(broker.BucketAlerting), mine: map[int]*lease{}, kept: map[int]*partition{}}
+		judged: deps.Broker.Bucket(broker.BucketJudged), mine: map[int]*lease{}, kept: map[int]*partition{}}
 	w.metrics = newMetrics(deps.Metrics, w)
 	return w
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -16,9 +17,15 @@ import (
 	"github.com/sentinelgo/sentinel/internal/wire"
 )
 
-// unknownPatience is how long a batch of an agent that the directory does not know yet
-// holds up its partition: the courier looks every second.
-const unknownPatience = 5 * time.Second
+const (
+	// unknownPatience is how long a batch of an agent that the directory does not know yet
+	// holds up its partition: the courier looks every second.
+	unknownPatience = 5 * time.Second
+	unknownLook     = 200 * time.Millisecond
+)
+
+// errUnknown says that an agent may be known in a moment.
+var errUnknown = errors.New("the agent is not known here yet")
 
 type layoutKey struct {
 	agent sentinel.AgentID
@@ -33,8 +40,25 @@ type cycle struct {
 	received time.Time
 }
 
-// open returns what can be used of a message. An error is an outage.
-func (p *partition) open(ctx context.Context, data []byte) ([]cycle, error) {
+// openPatiently is open for a message that may be the first of a new agent.
+func (p *partition) openPatiently(ctx context.Context, data []byte) ([]cycle, error) {
+	for end := time.Now().Add(unknownPatience); time.Now().Before(end); {
+		list, err := p.open(ctx, data, true)
+		if !errors.Is(err, errUnknown) {
+			return list, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(unknownLook):
+		}
+	}
+	return p.open(ctx, data, false)
+}
+
+// open returns what can be used of a message. An error is an outage; where wait is set
+// it may be errUnknown, else agents that are not known are passed over.
+func (p *partition) open(ctx context.Context, data []byte, wait bool) ([]cycle, error) {
 	deliveries, err := delivery.Read(data)
 	if err != nil {
 		p.w.metrics.skipped("malformed").Inc()
@@ -43,6 +67,9 @@ func (p *partition) open(ctx context.Context, data []byte) ([]cycle, error) {
 	var out []cycle
 	for _, d := range deliveries {
 		list, reason, err := p.openDelivery(ctx, d)
+		if errors.Is(err, errUnknown) && !wait {
+			reason, err = "agent_unknown", nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -67,10 +94,7 @@ func (p *partition) openDelivery(ctx context.Context, d *sentinelpb.Delivery) (l
 	id := sentinel.AgentID(e.GetAgentId())
 	agent, _, known := p.w.deps.Fleet.Agent(id)
 	if !known {
-		if now.Sub(received) < unknownPatience {
-			return nil, "", sentinel.Errorf(sentinel.Unavailable, "agent %s is not known here yet", id)
-		}
-		return nil, "agent_unknown", nil
+		return nil, "", errUnknown
 	}
 	if delivery.CheckName(e, p.w.deps.Limits) != nil {
 		return nil, "bad_name", nil
@@ -107,10 +131,8 @@ func (k keys) Lookup(ctx context.Context, agent sentinel.AgentID, keyID string, 
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	row, key, err = k.deps.Keys.Lookup(ctx, agent, keyID, at)
-	if err != nil && sentinel.CodeOf(err) == sentinel.Unavailable && time.Since(at) > time.Minute+unknownPatience {
-		// Whom neither knows while the database is out cannot be judged, and must not keep
-		// the others from being judged.
-		return 0, sign.Key{}, sentinel.Errorf(sentinel.Unauthenticated, "agent %q is not known, and the database does not answer", agent)
+	if err != nil && sentinel.CodeOf(err) == sentinel.Unavailable {
+		err = errUnknown // the database does not answer; the directory may
 	}
 	return row, key, err
 }

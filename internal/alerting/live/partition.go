@@ -37,8 +37,9 @@ type partition struct {
 	id int
 
 	engine  *alerting.Engine
-	rules   *alerting.RuleSet // that the engine has
-	fleet   uint64            // version of the directory that the engine has
+	rules   *alerting.RuleSet          // that the engine has
+	fleet   uint64                     // version of the directory that the engine has
+	members map[sentinel.AgentID]int64 // of that version, and their rows
 	online  map[sentinel.AgentID]presence
 	layouts map[layoutKey]sentinel.Layout
 
@@ -109,7 +110,7 @@ func (p *partition) session(ctx context.Context, l *lease) error {
 		if p.w.deps.Broker.Store() != p.store {
 			return sentinel.Errorf(sentinel.Unavailable, "the broker's store is another one")
 		}
-		if err := p.follow(ctx, l); err != nil {
+		if err := p.followRules(ctx, l); err != nil {
 			return err
 		}
 		for _, rec := range list {
@@ -122,6 +123,9 @@ func (p *partition) session(ctx context.Context, l *lease) error {
 			continue
 		}
 		ticked = now
+		if err := p.followFleet(ctx, l, now); err != nil {
+			return err
+		}
 		if err := p.say(ctx, l, p.engine.Advance(now)); err != nil {
 			return err
 		}
@@ -143,20 +147,22 @@ func (p *partition) session(ctx context.Context, l *lease) error {
 	return nil
 }
 
-// follow takes up what has changed: rules, agents, and who is connected.
-func (p *partition) follow(ctx context.Context, l *lease) error {
-	now := time.Now()
-	if set := p.w.deps.Rules.Set(); set != p.rules {
-		p.rules = set
-		if err := p.say(ctx, l, p.engine.SetRules(set, now)); err != nil {
-			return err
-		}
+// followRules takes up rules that have changed.
+func (p *partition) followRules(ctx context.Context, l *lease) error {
+	set := p.w.deps.Rules.Set()
+	if set == p.rules {
+		return nil
 	}
-	version := p.w.deps.Fleet.Version()
-	if version != p.fleet {
-		p.fleet = version
+	p.rules = set
+	return p.say(ctx, l, p.engine.SetRules(set, time.Now()))
+}
+
+// followFleet takes up who has come and gone, and who is connected.
+func (p *partition) followFleet(ctx context.Context, l *lease, now time.Time) error {
+	if version := p.w.deps.Fleet.Version(); version != p.fleet {
+		p.fleet, p.members = version, p.w.deps.Fleet.of(p.id, p.w.deps.Broker.Partitions())
 		for _, a := range p.engine.Agents() {
-			if _, _, there := p.w.deps.Fleet.Agent(a.Agent.ID); there {
+			if _, there := p.members[a.Agent.ID]; there {
 				continue
 			}
 			delete(p.online, a.Agent.ID)
@@ -165,17 +171,14 @@ func (p *partition) follow(ctx context.Context, l *lease) error {
 			}
 		}
 	}
-	for id := range p.w.deps.Fleet.of(p.id, p.w.deps.Broker.Partitions()) {
+	for id := range p.members {
 		connected, backlog := p.w.deps.Sessions.of(id, now)
-		is, before := presence{connected, backlog}, p.online[id]
-		if is == before {
+		is := presence{connected, backlog}
+		agent, _, there := p.w.deps.Fleet.Agent(id)
+		if is == p.online[id] || !there {
 			continue
 		}
 		p.online[id] = is
-		agent, _, there := p.w.deps.Fleet.Agent(id)
-		if !there {
-			continue
-		}
 		if err := p.say(ctx, l, p.engine.SetPresence(alerting.Presence{Agent: agent, Connected: connected, Backlog: backlog}, now)); err != nil {
 			return err
 		}
@@ -186,7 +189,7 @@ func (p *partition) follow(ctx context.Context, l *lease) error {
 // judge feeds the engine with one message. What cannot be judged now is tried again;
 // what can never be judged is counted.
 func (p *partition) judge(ctx context.Context, l *lease, rec broker.Record) error {
-	cycles, err := p.open(ctx, rec.Data)
+	cycles, err := p.openPatiently(ctx, rec.Data)
 	if err != nil {
 		return err
 	}

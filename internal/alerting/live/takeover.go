@@ -79,6 +79,7 @@ func (p *partition) takeOver(ctx context.Context, l *lease) error {
 		return err
 	}
 	members := p.w.deps.Fleet.of(p.id, p.w.deps.Broker.Partitions())
+	p.members = members
 	incidents, err := p.readIncidents(ctx, members)
 	if err != nil {
 		return err
@@ -249,7 +250,7 @@ func (p *partition) retained(ctx context.Context, since time.Time) (map[sentinel
 			if rec.Seq >= p.next {
 				return out, nil
 			}
-			cycles, err := p.open(ctx, rec.Data)
+			cycles, err := p.open(ctx, rec.Data, false)
 			if err != nil {
 				return nil, err
 			}
@@ -276,7 +277,7 @@ func (p *partition) pending(ctx context.Context) (map[layoutKey]time.Time, error
 			return nil, err
 		}
 		for _, rec := range list {
-			cycles, err := p.open(ctx, rec.Data)
+			cycles, err := p.open(ctx, rec.Data, false)
 			if err != nil {
 				return nil, err
 			}

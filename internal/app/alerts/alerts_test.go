@@ -5,12 +5,15 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/sentinelgo/sentinel/internal/alerting/live"
 	"github.com/sentinelgo/sentinel/internal/alerting/pack"
 	"github.com/sentinelgo/sentinel/internal/app/alerts"
 	"github.com/sentinelgo/sentinel/internal/broker"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/postgres/postgrestest"
+	"github.com/sentinelgo/sentinel/internal/sentinelpb"
 )
 
 const hotRule = `groups:
@@ -88,6 +91,57 @@ func TestP26FromASampleToAWebhookAndBack(t *testing.T) {
 		must(t, err)
 		return len(list) == 2 && list[0].Error == ""
 	})
+}
+
+// TestSilenceOfAnAgentIsNoticed by the absence of sessions and data, and its end by a
+// gateway's word.
+func TestSilenceOfAnAgentIsNoticed(t *testing.T) {
+	r := newRig(t, 2, postgrestest.URL(t))
+	r.rules(`groups: [{name: fleet, rules: [{alert: AgentSilent, kind: absence, window: 1s}]}]`)
+	r.tell()
+	r.work()
+	r.ready()
+	r.send(0, time.Now(), 20, 1) // the other one was never heard of
+	got := r.hook.until(t, 20*time.Second, "nobody is told", func(n []note) bool { return len(n) > 0 })
+	if len(got) != 1 || got[0].host != "host-0" || got[0].status != "firing" {
+		t.Errorf("told %+v", got)
+	}
+	raw, err := proto.Marshal(&sentinelpb.Sessions{Sessions: []*sentinelpb.Session{{AgentId: string(r.agents[0].cred.Agent)}}})
+	must(t, err)
+	must(t, r.b.Say(broker.TopicSessions, raw))
+	r.hook.until(t, 20*time.Second, "the end is not told", func(n []note) bool { return told(n, "host-0", "resolved") == 1 })
+}
+
+// TestP26RulesComeAndGoUnderWhatFires: what another rule fires goes on, what a rule
+// that is removed fires resolves, and an agent that is removed takes its incidents along.
+func TestP26RulesComeAndGoUnderWhatFires(t *testing.T) {
+	const other = "  - {alert: Busy, series: load, condition: above 5}\n"
+	r := newRig(t, 2, postgrestest.URL(t))
+	r.rules(hotRule + other)
+	r.tell()
+	r.work()
+	r.ready()
+	now := time.Now()
+	for i := range r.agents {
+		r.send(i, now, 35, 9)
+	}
+	r.hook.until(t, 20*time.Second, "not all is told", func(n []note) bool { return len(n) == 4 })
+	r.rules(hotRule)
+	r.hook.until(t, 20*time.Second, "what the removed rule fired does not end", func(n []note) bool {
+		return told(n, "host-0", "resolved") == 1 && told(n, "host-1", "resolved") == 1
+	})
+	row, err := r.db.AgentByName(t.Context(), r.agents[1].cred.Agent)
+	must(t, err)
+	must(t, r.db.SetAgentDisabled(t.Context(), row.ID, true))
+	got := r.hook.until(t, 20*time.Second, "what fired on the agent that is gone does not end", func(n []note) bool { return told(n, "host-1", "resolved") == 2 })
+	if told(got, "host-0", "resolved") != 1 || len(got) != 7 {
+		t.Errorf("told %+v", got)
+	}
+	for _, n := range got[4:] {
+		if n.status != "resolved" {
+			t.Errorf("told %+v", n)
+		}
+	}
 }
 
 // TestTheStarterPackIsInstalledOnce: not again where people removed it.

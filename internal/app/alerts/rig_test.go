@@ -35,7 +35,7 @@ func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 // rig is a worker's alerting between a real broker, a real database and a webhook, and
 // agents whose batches the test makes by hand.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	url   string
 	db    *postgres.DB
 	nats  embedded.Server
@@ -65,7 +65,7 @@ func logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, nil))
 }
 
-func newRig(t *testing.T, agents int, url string) *rig {
+func newRig(t testing.TB, agents int, url string) *rig {
 	t.Helper()
 	r := &rig{t: t, url: url, db: postgrestest.Open(t, url), dir: t.TempDir(), hook: newHook(t), log: logger()}
 	r.startBroker()
@@ -207,7 +207,7 @@ type note struct {
 	at                                   time.Time
 }
 
-func newHook(t *testing.T) *hook {
+func newHook(t testing.TB) *hook {
 	h := &hook{wait: make(chan struct{})}
 	h.Server = httptest.NewServer(h)
 	t.Cleanup(h.Close)
@@ -241,18 +241,8 @@ func (h *hook) notes() ([]note, <-chan struct{}) {
 	return slices.Clone(h.got), h.wait
 }
 
-// count returns how many notes there are of a status.
-func count(notes []note, status string) (n int) {
-	for _, one := range notes {
-		if one.status == status {
-			n++
-		}
-	}
-	return n
-}
-
 // until waits for the notes to be as they have to be.
-func (h *hook) until(t *testing.T, patience time.Duration, what string, ok func([]note) bool) []note {
+func (h *hook) until(t testing.TB, patience time.Duration, what string, ok func([]note) bool) []note {
 	t.Helper()
 	end := time.NewTimer(patience)
 	defer end.Stop()
@@ -277,7 +267,7 @@ func must(t testing.TB, err error) {
 }
 
 // waitFor asks until ok is true, or fails the test.
-func waitFor(t *testing.T, patience time.Duration, what string, ok func() bool) {
+func waitFor(t testing.TB, patience time.Duration, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()

@@ -172,7 +172,7 @@ func prepare(ctx context.Context, dir, url string, o Options, nats embedded.Serv
 	c.server.Server.Gateway, c.server.Server.API = o.Gateway, o.API
 	c.server.Server.Listen, c.server.Version = "", o.Version
 	c.worker.Broker, c.worker.Database, c.worker.Security.MasterKeyFile = inside, db, master
-	c.worker.Worker.Listen = ""
+	c.worker.Worker.Listen, c.worker.Worker.ExternalURL = "", baseURL(o.API)
 	c.agent.Agent.StateDir = filepath.Join(dir, "agent")
 	c.agent.Agent.Server.Address, c.agent.Agent.Server.CAFile = o.Gateway, certs.CA
 	c.agent.Agent.Listen = ""
