@@ -110,7 +110,7 @@ package main
 
 import "%s/sentinel"
 
-func init() { sentinel.Collect(collect) }
+var _ = sentinel.Collect(collect)
 
 func main() {}
 

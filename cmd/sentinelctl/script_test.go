@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 // broker, a worker and an agent of its own. Each script in testdata/script is one
 // story; `exit CODE COMMAND…` runs a command and wants that exit code.
 func TestScripts(t *testing.T) {
-	s := startSystem(t)
+	s := startSystem(t, true)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -76,23 +76,25 @@ func TestScripts(t *testing.T) {
 
 // system is a running Sentinel with agents in it.
 type system struct {
-	url     string // of the REST interface
-	closed  string // an address where nobody listens
-	gateway string // where agents connect
-	hook    string // a webhook that takes everything
-	certs   devca.Files
-	tokens  map[string]string
-	agents  map[string]string
-	liveDir string
-	file    string   // of the agent's configuration
-	signer  []byte   // a key for plugins that this agent trusts
-	secrets []string // that no command may ever print
+	url      string // of the REST interface
+	closed   string // an address where nobody listens
+	gateway  string // where agents connect
+	hook     string // a webhook that takes everything
+	certs    devca.Files
+	tokens   map[string]string
+	agents   map[string]string
+	liveDir  string
+	file     string // of the agent's configuration
+	trusting bool
+	signer   []byte   // a key for plugins that this agent trusts
+	secrets  []string // that no command may ever print
 }
 
-func startSystem(t *testing.T) *system {
+// startSystem starts one whose agent trusts a key for plugins, or none.
+func startSystem(t *testing.T, trusting bool) *system {
 	t.Helper()
 	dir := t.TempDir()
-	s := &system{tokens: map[string]string{}, agents: map[string]string{}, liveDir: filepath.Join(dir, "agent")}
+	s := &system{trusting: trusting, tokens: map[string]string{}, agents: map[string]string{}, liveDir: filepath.Join(dir, "agent")}
 	var err error
 	s.certs, err = devca.Ensure(filepath.Join(dir, "certs"))
 	must(t, err)
@@ -164,7 +166,9 @@ func (s *system) run(t *testing.T, dir, dbURL, master string) {
 	must(t, err)
 	s.signer, err = plugin.EncodePrivateKey(key)
 	must(t, err)
-	ac.Agent.Plugins.TrustedKeys = []string{plugin.PublicKey(public).String()}
+	if s.trusting {
+		ac.Agent.Plugins.TrustedKeys = []string{plugin.PublicKey(public).String()}
+	}
 	ac.Agent.Plugins.Allow.MinInterval = time.Second
 	ac.Agent.Server.Address, ac.Agent.Server.CAFile, ac.Agent.Server.RetryMax = ports[0], s.certs.CA, time.Second
 	ac.Agent.Collect.Interval, ac.Agent.Collect.Timeout = time.Second, time.Second

@@ -87,6 +87,14 @@ func NewManager(cfg Config, d Deps) (*Manager, error) {
 	if cfg.Directory == "" {
 		cfg.Directory = filepath.Join(d.State, "plugins")
 	}
+	// Processes of plugins stand in another folder than the agent.
+	for _, path := range []*string{&cfg.Directory, &d.State} {
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return nil, fmt.Errorf("find the folder of plugins: %w", err)
+		}
+		*path = absolute
+	}
 	if d.Program == nil {
 		self, err := os.Executable()
 		if err != nil {

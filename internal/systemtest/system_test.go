@@ -29,6 +29,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/devca"
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/localpg"
+	"github.com/sentinelgo/sentinel/internal/plugin/host"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/postgres/postgrestest"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
@@ -39,6 +40,9 @@ import (
 const roleVariable = "SYSTEMTEST_ROLE"
 
 func TestMain(m *testing.M) {
+	if code, is := host.Run(context.Background()); is { // the process of a plugin
+		os.Exit(code)
+	}
 	role := os.Getenv(roleVariable)
 	if role == "" {
 		os.Exit(m.Run())
@@ -84,6 +88,8 @@ func play(ctx context.Context, role string) error {
 			return err
 		}
 		return worker.Run(ctx, cfg, log)
+	case "fleet":
+		return playFleet(ctx, file, log)
 	case "agent":
 		cfg := agent.DefaultConfig()
 		if err := config.Load(file, os.Environ(), &cfg); err != nil {

@@ -3,7 +3,7 @@ package main
 
 import "github.com/sentinelgo/sentinel/sdk/go/sentinel"
 
-func init() { sentinel.Collect(collect) }
+var _ = sentinel.Collect(collect)
 
 func main() {}
 

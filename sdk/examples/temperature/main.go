@@ -9,7 +9,7 @@ import (
 	"github.com/sentinelgo/sentinel/sdk/go/sentinel"
 )
 
-func init() { sentinel.Collect(collect) }
+var _ = sentinel.Collect(collect)
 
 func main() {}
 

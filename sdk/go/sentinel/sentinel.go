@@ -1,7 +1,7 @@
 // Package sentinel is what plugins of Sentinel's agents are written with. A plugin is a
 // program in WebAssembly whose one function is called at each collection:
 //
-//	func init() { sentinel.Collect(collect) }
+//	var _ = sentinel.Collect(collect)
 //
 //	func collect(c *sentinel.Collection) error {
 //		c.Gauge("room_temperature_celsius", 21.5, sentinel.L("room", "kitchen"))
@@ -34,8 +34,15 @@ type Label struct{ Name, Value string }
 // L returns a label.
 func L(name, value string) Label { return Label{name, value} }
 
-// Collect makes f the function that collects. It is called from init, once.
-func Collect(f func(*Collection) error) { collector = f }
+// Registration says that there is a function that collects.
+type Registration struct{}
+
+// Collect makes f the function that collects. It is called once, as the value of a
+// variable of the plugin: a plugin has no main that runs.
+func Collect(f func(*Collection) error) Registration {
+	collector = f
+	return Registration{}
+}
 
 var collector func(*Collection) error
 
@@ -131,7 +138,7 @@ func collectOnce() int32 {
 	c := &kept
 	c.buf, c.err = c.buf[:0], nil
 	if collector == nil {
-		Log(LevelError, "the plugin has not called sentinel.Collect in its init")
+		Log(LevelError, "the plugin has not called sentinel.Collect")
 		return 1
 	}
 	err := collector(c)
