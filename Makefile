@@ -111,6 +111,10 @@ check-deploy: ## Check what is shipped as its readers do: Compose, Docker, Kuber
 test-packages: postgres ## Install, upgrade and purge the packages in a fresh Debian (root)
 	./scripts/test-packages.sh
 
+.PHONY: walk
+walk: ## Follow docs/quickstart.md word for word, on two hosts (root)
+	./scripts/walk.sh
+
 .PHONY: packages
 packages: ## Build archives, deb and rpm packages and checksums into dist/ (scripts/build-packages.sh --help)
 	./scripts/build-packages.sh --version '$(VERSION)'
