@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,4 +84,71 @@ func TestConfigurationReference(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Path, k.Type, bar.Replace(def), bar.Replace(k.About))
 	}
 	current(t, "configuration.md", b.Bytes())
+}
+
+// The catalogue of metrics is what recorded hosts gave, and what the sources register.
+func TestMetricsReference(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString("# Metrics\n\n## Of hosts\n\nWhat an agent on Linux stores, from recorded hosts of two kernels; a host has those that its hardware and kernel have. With\n" +
+		"`agent.host_metrics` the agent serves them too. [collectors.md](../collectors.md) says what is what, and what other systems have.\n\n" +
+		"| metric | kind | unit | labels |\n|---|---|---|---|\n")
+	line := regexp.MustCompile(`^([a-z_A-Z0-9]+)(?:\{(.*)\})? \S+ # (gauge|counter) ?(\S*)$`)
+	label := regexp.MustCompile(`(?:^|,)([a-z_]+)=`)
+	rows := map[string]string{}
+	golden, err := filepath.Glob("../../../internal/collector/testdata/linux-*.txt")
+	if err != nil || len(golden) < 2 {
+		t.Fatalf("%v, %v", golden, err)
+	}
+	for _, file := range golden {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range strings.Split(string(raw), "\n") {
+			m := line.FindStringSubmatch(strings.ReplaceAll(l, "(varies)", "0"))
+			if m == nil {
+				continue
+			}
+			var labels []string
+			for _, k := range label.FindAllStringSubmatch(m[2], -1) {
+				labels = append(labels, k[1])
+			}
+			rows[m[1]] = fmt.Sprintf("| `%s` | %s | %s | %s |\n", m[1], m[3], m[4], strings.Join(labels, ", "))
+		}
+	}
+	if len(rows) < 200 {
+		t.Fatalf("only %d metrics were read", len(rows))
+	}
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		b.WriteString(rows[name])
+	}
+
+	b.WriteString("\n## Of Sentinel itself\n\nWhat the programs serve at `/metrics`, by the part that counts.\n\n| metric | kind | part |\n|---|---|---|\n")
+	registered := regexp.MustCompile(`\.?(Counter|Gauge|Histogram|stat)\("(sentinel_[a-z_]+[a-z])"`)
+	own := map[string]string{}
+	err = filepath.WalkDir("../../../internal", func(path string, d os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		part := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "../../../internal/")
+		for _, m := range registered.FindAllStringSubmatch(string(raw), -1) {
+			kind := strings.ToLower(m[1])
+			if kind == "stat" {
+				kind = "gauge"
+			}
+			if strings.HasSuffix(m[2], "_total") {
+				kind = "counter"
+			}
+			own[m[2]] = fmt.Sprintf("| `%s` | %s | %s |\n", m[2], kind, part)
+		}
+		return err
+	})
+	if err != nil || len(own) < 50 {
+		t.Fatalf("%d metrics, %v", len(own), err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		b.WriteString(own[name])
+	}
+	current(t, "metrics.md", b.Bytes())
 }
