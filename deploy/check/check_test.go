@@ -348,33 +348,52 @@ func schema(t *testing.T, path string) *jsonschema.Schema {
 	return s
 }
 
-// An editor that knows the schema takes what the programs take, and marks what they
-// refuse.
-func TestSchema(t *testing.T) {
-	s := schema(t, "docs/reference/sentinel.schema.json")
-	valid := func(text string) error {
-		var doc any
-		if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
-			t.Fatal(err)
+// Editors that know the schemas take what the programs take, and mark what they refuse.
+func TestSchemas(t *testing.T) {
+	for name, files := range map[string]struct{ good, bad []string }{
+		"sentinel": {
+			[]string{"config.example.yml", "deploy/agent.yml", "deploy/packages/server.yml", "deploy/packages/worker.yml"},
+			[]string{"agent: {bufer_limit: 1h}", "agent: {buffer_limit: 1}", "agent: {buffer_limit: soon}", "agnet: {}", "server: {listen: 1}", "agent: {collect: {scrape: [{nam: x}]}}"},
+		},
+		"notifications": {
+			[]string{"docs/notifications.md"},
+			[]string{"route: {reciever: x}", "route: {routes: [{routes: [{group_wait: 3}]}]}", "receivers: [{name: x, slak: []}]"},
+		},
+		"rules":           {[]string{"internal/alerting/pack/rules.yml", "docs/alerting.md"}, []string{"groups: [{name: x, rules: [{alrt: y}]}]", "groups: [{name: x, rules: [{alert: y, for: 3}]}]"}},
+		"plugin-manifest": {[]string{"sdk/examples/nginx/manifest.yml", "sdk/examples/temperature/manifest.yml"}, []string{"nam: x", "abi: one"}},
+		"agent-config":    {nil, []string{"interval: 3", "intervals: []"}},
+	} {
+		s := schema(t, "docs/reference/"+name+".schema.json")
+		valid := func(text string) error {
+			var doc any
+			if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
+				t.Fatal(err)
+			}
+			raw, err := json.Marshal(doc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.Validate(value)
 		}
-		raw, err := json.Marshal(doc)
-		if err != nil {
-			t.Fatal(err)
+		for _, file := range files.good {
+			texts := []string{string(read(t, file))}
+			if strings.HasSuffix(file, ".md") { // its first example
+				texts = []string{regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(texts[0])[1]}
+			}
+			for _, text := range texts {
+				if err := valid(text); err != nil {
+					t.Errorf("%s by %s: %v", file, name, err)
+				}
+			}
 		}
-		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s.Validate(value)
-	}
-	for _, file := range []string{"config.example.yml", "deploy/agent.yml", "deploy/packages/server.yml", "deploy/packages/worker.yml"} {
-		if err := valid(string(read(t, file))); err != nil {
-			t.Errorf("%s: %v", file, err)
-		}
-	}
-	for _, text := range []string{"agent: {bufer_limit: 1h}", "agent: {buffer_limit: 1}", "agent: {buffer_limit: soon}", "agnet: {}", "server: {listen: 1}", "agent: {collect: {scrape: [{nam: x}]}}"} {
-		if valid(text) == nil {
-			t.Errorf("%s is taken", text)
+		for _, text := range files.bad {
+			if valid(text) == nil {
+				t.Errorf("%s is taken by %s", text, name)
+			}
 		}
 	}
 }

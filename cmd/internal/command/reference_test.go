@@ -14,10 +14,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sentinelgo/sentinel/internal/alerting"
 	"github.com/sentinelgo/sentinel/internal/app/agent"
+	"github.com/sentinelgo/sentinel/internal/app/notifiers"
 	"github.com/sentinelgo/sentinel/internal/app/server"
 	"github.com/sentinelgo/sentinel/internal/app/worker"
+	"github.com/sentinelgo/sentinel/internal/collector"
 	"github.com/sentinelgo/sentinel/internal/config/configtest"
+	"github.com/sentinelgo/sentinel/internal/plugin"
 )
 
 var update = flag.Bool("update", false, "write the files in docs/reference anew")
@@ -84,6 +88,31 @@ func TestConfigurationReference(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Path, k.Type, bar.Replace(def), bar.Replace(k.About))
 	}
 	current(t, "configuration.md", b.Bytes())
+}
+
+// The other files that people write have schemas too.
+func TestSchemasReference(t *testing.T) {
+	for name, value := range map[string]any{
+		"notifications.schema.json": notifiers.File{},
+		"rules.schema.json": struct {
+			Groups []struct {
+				Name  string          `yaml:"name"`
+				Rules []alerting.Rule `yaml:"rules"`
+			} `yaml:"groups"`
+		}{},
+		"plugin-manifest.schema.json": plugin.Manifest{},
+		"agent-config.schema.json":    collector.Overlay{},
+	} {
+		schema, err := configtest.File{Title: strings.TrimSuffix(name, ".schema.json"), Values: []any{value}}.Schema()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.MarshalIndent(schema, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		current(t, name, append(text, '\n'))
+	}
 }
 
 // The catalogue of metrics is what recorded hosts gave, and what the sources register.

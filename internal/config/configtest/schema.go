@@ -40,7 +40,8 @@ func (f File) Schema() (map[string]any, error) {
 	root := map[string]any{"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f.Title, "type": "object", "additionalProperties": false}
 	props := map[string]any{}
 	for _, v := range f.Values {
-		part := schema(reflect.ValueOf(v), "", about)
+		d := describer{about: about, places: map[reflect.Type]string{}}
+		part := d.schema(reflect.ValueOf(v), "", "#")
 		for k, p := range part["properties"].(map[string]any) { //nolint:errcheck // a struct's schema has them
 			props[k] = p
 		}
@@ -94,31 +95,43 @@ func key(f reflect.StructField) string {
 	return k
 }
 
-func schema(v reflect.Value, path string, about map[string]string) map[string]any {
+// describer makes schemas. places are the structs that it is in, so that one which holds
+// itself, such as a route, is referred to.
+type describer struct {
+	about  map[string]string
+	places map[reflect.Type]string
+}
+
+func (d describer) schema(v reflect.Value, path, at string) map[string]any {
 	s := map[string]any{}
-	if a := about[path]; a != "" {
+	if a := d.about[path]; a != "" {
 		s["description"] = a
 	}
 	t := v.Type()
 	switch {
 	case t.Kind() == reflect.Pointer:
-		return schema(reflect.New(t.Elem()).Elem(), path, about)
+		return d.schema(reflect.New(t.Elem()).Elem(), path, at)
 	case t == durationType:
 		s["type"], s["pattern"] = "string", `^(0|([0-9.]+(ns|us|µs|ms|s|m|h))+)$`
 		s["default"] = time.Duration(v.Int()).String()
 	case text(t):
-		s["type"] = "string"
+		s["type"] = []string{"string", "number"} // YAML takes 30 for a number
 	case t.Kind() == reflect.Struct:
+		if place, inside := d.places[t]; inside {
+			return map[string]any{"$ref": place}
+		}
+		d.places[t] = at
+		defer delete(d.places, t)
 		props := map[string]any{}
 		for _, f := range fields(t) {
-			props[key(f)] = schema(v.FieldByIndex(f.Index), join(path, key(f)), about)
+			props[key(f)] = d.schema(v.FieldByIndex(f.Index), join(path, key(f)), at+"/properties/"+key(f))
 		}
 		s["type"], s["additionalProperties"], s["properties"] = "object", false, props
 	case t.Kind() == reflect.Slice:
-		s["type"], s["items"] = "array", schema(reflect.New(t.Elem()).Elem(), path+"[]", about)
+		s["type"], s["items"] = "array", d.schema(reflect.New(t.Elem()).Elem(), path+"[]", at+"/items")
 		plain(s["items"])
 	case t.Kind() == reflect.Map:
-		s["type"], s["additionalProperties"] = "object", schema(reflect.New(t.Elem()).Elem(), path+".*", about)
+		s["type"], s["additionalProperties"] = "object", d.schema(reflect.New(t.Elem()).Elem(), path+".*", at+"/additionalProperties")
 		plain(s["additionalProperties"])
 	case t.Kind() == reflect.Bool:
 		s["type"], s["default"] = "boolean", v.Bool()
