@@ -11,6 +11,8 @@ Usage: scripts/build-packages.sh [--version V] [--out DIR] [--targets "OS/ARCH .
 Builds into dist/ (DIR):
   sentinel_V_OS_ARCH.tar.gz (.zip for Windows)   all programs for a system
   sentinel-{agent,server,worker}, sentinelctl    .deb and .rpm for Linux
+  sentinel-agent_V_amd64.msi                     for Windows, where wixl (msitools) is installed
+  sentinel.rb                                    a formula for Homebrew
   SHA256SUMS                                     of everything there
 
 The same sources and version give the same programs.
@@ -35,6 +37,7 @@ version=${version#v}
 [[ $version =~ ^[0-9]+\.[0-9]+ ]] || version=0.0.0-$version
 NFPM=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
+sources=$PWD
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 stage=$(mktemp -d)
@@ -62,6 +65,9 @@ for target in $targets; do
 	if [ "$os" = windows ]; then
 		cp deploy/windows/install.ps1 "$stage/$name/"
 		(cd "$stage" && zip -qrX "$out/$name.zip" "$name")
+		if command -v wixl >/dev/null; then # msitools
+			(cd "$stage/$name" && wixl -a x64 -D Version="${version%%-*}" -o "$out/sentinel-agent_${version}_$arch.msi" "$sources/deploy/windows/sentinel-agent.wxs")
+		fi
 	else
 		tar -C "$stage" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -czf "$out/$name.tar.gz" "$name"
 	fi
@@ -74,5 +80,9 @@ for target in $targets; do
 		done
 	done
 done
+darwin=$out/sentinel_${version}_darwin_arm64.tar.gz
+if [ -f "$darwin" ]; then
+	sed -e "s/@VERSION@/$version/g" -e "s/@SHA256@/$(sha256sum "$darwin" | cut -d' ' -f1)/" deploy/homebrew/sentinel.rb.in >"$out/sentinel.rb"
+fi
 (cd "$out" && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs sha256sum >SHA256SUMS)
 ls -l "$out"
