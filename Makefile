@@ -114,6 +114,10 @@ fuzz: ## Fuzz every decoder, ten seconds each (FUZZ_TIME)
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./internal/...
 
+.PHONY: bench-alerts
+bench-alerts: postgres ## Measure detection, backtests, and ingest beside bad receivers
+	SENTINEL_BENCH_BACKTEST=1 go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/app/alerts
+
 BENCH_SECONDS ?= 180
 .PHONY: bench-agent
 bench-agent: postgres ## Measure the agent beside node_exporter and check its limits (BENCH_SECONDS=180)
