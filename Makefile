@@ -150,6 +150,10 @@ BENCH_DIR ?= /var/tmp/sentinel-bench
 bench-query: postgres ## Time queries with two million series-hours stored, in a database that is kept (BENCH_DIR)
 	SENTINEL_BENCH_DIR='$(BENCH_DIR)' go test -run '^$$' -bench . -benchtime 20x -timeout 60m ./internal/query
 
+.PHONY: bench-alerts
+bench-alerts: postgres ## Measure detection, backtests, and ingest beside bad receivers
+	SENTINEL_BENCH_BACKTEST=1 go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./internal/app/alerts
+
 BENCH_SECONDS ?= 180
 .PHONY: bench-agent
 bench-agent: postgres ## Measure the agent beside node_exporter and check its limits (BENCH_SECONDS=180)

@@ -274,3 +274,15 @@ func (w *Worker) Owned() int {
 	defer w.mu.Unlock()
 	return len(w.mine)
 }
+
+// sum adds up a figure of all engines that this worker owns.
+func (w *Worker) sum(of func(alerting.Stats) int) (total int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.kept {
+		if s := p.stats.Load(); s != nil {
+			total += of(*s)
+		}
+	}
+	return total
+}

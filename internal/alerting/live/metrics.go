@@ -1,6 +1,9 @@
 package live
 
-import "github.com/sentinelgo/sentinel/internal/telemetry"
+import (
+	"github.com/sentinelgo/sentinel/internal/alerting"
+	"github.com/sentinelgo/sentinel/internal/telemetry"
+)
 
 type metrics struct {
 	reg         *telemetry.Registry
@@ -16,6 +19,15 @@ type metrics struct {
 
 func newMetrics(reg *telemetry.Registry, w *Worker) *metrics {
 	reg.Gauge("sentinel_alerter_partitions", func() float64 { return float64(w.Owned()) })
+	for name, of := range map[string]func(alerting.Stats) int{
+		"sentinel_alerter_agents":        func(s alerting.Stats) int { return s.Agents },
+		"sentinel_alerter_series":        func(s alerting.Stats) int { return s.Series }, // pairs of a rule and a series
+		"sentinel_alerter_incidents":     func(s alerting.Stats) int { return s.Incidents },
+		"sentinel_alerter_window_points": func(s alerting.Stats) int { return s.Points },
+		"sentinel_alerter_bytes":         func(s alerting.Stats) int { return s.Bytes },
+	} {
+		reg.Gauge(name, func() float64 { return float64(w.sum(of)) })
+	}
 	return &metrics{
 		reg:         reg,
 		taken:       reg.Counter("sentinel_alerter_partitions_taken_total"),

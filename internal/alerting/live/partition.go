@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/alerting"
@@ -52,6 +53,8 @@ type partition struct {
 	revision uint64 // of that note
 	agentsAt time.Time
 	tidiedAt time.Time
+
+	stats atomic.Pointer[alerting.Stats] // of the engine, a while ago; nil: not owned
 }
 
 type presence struct{ connected, backlog bool }
@@ -101,6 +104,7 @@ func (p *partition) session(ctx context.Context, l *lease) error {
 	p.w.deps.Log.Info("judging a partition", "partition", p.id, "resumed", resumed, "next", p.next, "incidents", len(p.known), "took", time.Since(began).Round(time.Millisecond))
 	reader := p.w.deps.Broker.Batches(p.id, p.next)
 	defer reader.Drop(ctx)
+	defer p.stats.Store(nil)
 	var ticked, notedAt time.Time
 	for ctx.Err() == nil {
 		list, err := reader.Fetch(ctx, fetchMax, max(20*time.Millisecond, time.Until(ticked.Add(tick))))
@@ -172,14 +176,13 @@ func (p *partition) followFleet(ctx context.Context, l *lease, now time.Time) er
 		}
 	}
 	for id := range p.members {
-		connected, backlog := p.w.deps.Sessions.of(id, now)
-		is := presence{connected, backlog}
+		is, known := p.w.deps.Sessions.of(id, now)
 		agent, _, there := p.w.deps.Fleet.Agent(id)
-		if is == p.online[id] || !there {
+		if is == p.online[id] || !there || !known {
 			continue
 		}
 		p.online[id] = is
-		if err := p.say(ctx, l, p.engine.SetPresence(alerting.Presence{Agent: agent, Connected: connected, Backlog: backlog}, now)); err != nil {
+		if err := p.say(ctx, l, p.engine.SetPresence(alerting.Presence{Agent: agent, Connected: is.connected, Backlog: is.backlog}, now)); err != nil {
 			return err
 		}
 	}
@@ -279,6 +282,8 @@ func (p *partition) note(ctx context.Context, now time.Time) error {
 			return err
 		}
 		p.agentsAt = now
+		stats := p.engine.Stats()
+		p.stats.Store(&stats)
 	}
 	if p.next == p.noted {
 		return nil

@@ -22,6 +22,7 @@ type Sessions struct {
 	broker *broker.Broker
 
 	mu    sync.Mutex
+	since time.Time // of listening
 	heard map[sentinel.AgentID]heard
 }
 
@@ -37,6 +38,9 @@ func NewSessions(b *broker.Broker) *Sessions {
 
 // Run listens until ctx ends; then it returns nil.
 func (s *Sessions) Run(ctx context.Context) error {
+	s.mu.Lock()
+	s.since = time.Now()
+	s.mu.Unlock()
 	return s.broker.Listen(ctx, broker.TopicSessions, func(data []byte) {
 		var m sentinelpb.Sessions
 		if proto.Unmarshal(data, &m) != nil {
@@ -51,8 +55,9 @@ func (s *Sessions) Run(ctx context.Context) error {
 	})
 }
 
-// of says whether an agent is connected, and brings data that it had to keep.
-func (s *Sessions) of(agent sentinel.AgentID, now time.Time) (connected, backlog bool) {
+// of says whether an agent is connected, and brings data that it had to keep. known is
+// false where that cannot be said yet.
+func (s *Sessions) of(agent sentinel.AgentID, now time.Time) (is presence, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h, ok := s.heard[agent]
@@ -60,5 +65,5 @@ func (s *Sessions) of(agent sentinel.AgentID, now time.Time) (connected, backlog
 		delete(s.heard, agent)
 		ok = false
 	}
-	return ok, ok && h.backlog
+	return presence{ok, ok && h.backlog}, ok || !s.since.IsZero() && now.Sub(s.since) > sessionLasts
 }

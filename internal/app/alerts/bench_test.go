@@ -2,6 +2,8 @@ package alerts_test
 
 import (
 	"fmt"
+	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,8 +81,12 @@ func BenchmarkDetection(b *testing.B) {
 }
 
 // BenchmarkBacktest reports how long 100 rules of mixed kinds take over 30 days of 50
-// agents, as they are played by default: minute by minute.
+// agents, as they are played by default: minute by minute. Filling the database takes
+// four minutes, so it wants to be asked for (make bench-alerts).
 func BenchmarkBacktest(b *testing.B) {
+	if os.Getenv("SENTINEL_BENCH_BACKTEST") == "" {
+		b.Skip("SENTINEL_BENCH_BACKTEST is not set")
+	}
 	const agents, days, rules = 50, 30, 100
 	url := postgrestest.URL(b)
 	r := newRig(b, agents, url)
@@ -122,5 +128,63 @@ func BenchmarkBacktest(b *testing.B) {
 		if took > time.Minute {
 			b.Errorf("it took %s, want at most a minute", took)
 		}
+	}
+}
+
+// BenchmarkIngestBesideBadReceivers reports how long the broker takes to accept a
+// batch, which is what a gateway waits for, while the one receiver takes what fires, and while it hangs or
+// answers 429 or 500: how people are told must not move how data comes in.
+func BenchmarkIngestBesideBadReceivers(b *testing.B) {
+	const agents, batches = 20, 2000
+	r := newRig(b, agents, postgrestest.URL(b))
+	r.rules(hotRule)
+	r.tell()
+	r.work()
+	r.ready()
+	release := make(chan struct{})
+	defer close(release)
+	answers := map[string]func(http.ResponseWriter, *http.Request) bool{
+		"good": nil,
+		"hangs": func(_ http.ResponseWriter, req *http.Request) bool {
+			select {
+			case <-release:
+			case <-req.Context().Done():
+			}
+			return true
+		},
+		"429": func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return true
+		},
+		"500": func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusInternalServerError)
+			return true
+		},
+	}
+	took := map[string][]time.Duration{}
+	at := time.Now()
+	for b.Loop() {
+		for range 20 { // in turns, so that what else the machine does hits all alike
+			for name, answer := range answers {
+				r.hook.mu.Lock()
+				r.hook.answer = answer
+				r.hook.mu.Unlock()
+				for n := range batches {
+					at = at.Add(time.Millisecond)
+					begun := time.Now()
+					must(b, r.publish(b.Context(), n%agents, at, 20+float64(n/agents%2)*15, 1))
+					took[name] = append(took[name], time.Since(begun))
+				}
+			}
+		}
+	}
+	median := func(name string) float64 {
+		slices.Sort(took[name])
+		return float64(took[name][len(took[name])/2].Nanoseconds()) / 1000
+	}
+	good := median("good")
+	b.ReportMetric(good, "good-µs")
+	for _, name := range []string{"hangs", "429", "500"} {
+		b.ReportMetric(100*(median(name)/good-1), name+"-%")
 	}
 }
