@@ -108,7 +108,7 @@ soak: ## Torture the log: 20,000 kills, a backlog of 10 GB
 zoo: postgres ## Run everything bad that a plugin can do 200 times, and a push to 200 agents (ZOO_ROUNDS)
 	SENTINEL_ZOO_ROUNDS=$${ZOO_ROUNDS:-200} go test -timeout 3h -v -run TestP24Zoo ./internal/plugin
 	SENTINEL_ZOO_SECONDS=120 go test -timeout 10m -v -run TestP24AgentBesideTheZoo ./internal/app/agent
-	SENTINEL_FLEET_AGENTS=200 go test -timeout 10m -v -run TestPluginReachesTheFleet ./internal/systemtest
+	SENTINEL_FLEET_AGENTS=200 go test -timeout 10m -v -run TestP24PluginReachesTheFleet ./internal/systemtest
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder, ten seconds each (FUZZ_TIME)
