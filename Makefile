@@ -52,7 +52,7 @@ check: generate-check docs-check lint test check-deploy build-all ## All that mu
 
 .PHONY: lint
 lint: ## Check format, vet and lint Go and proto
-	@test -z "$$(gofmt -l cmd deploy internal scripts)" || { echo "not formatted, run make fmt:"; gofmt -l cmd deploy internal scripts; exit 1; }
+	@test -z "$$(gofmt -l cmd deploy internal scripts sdk)" || { echo "not formatted, run make fmt:"; gofmt -l cmd deploy internal scripts sdk; exit 1; }
 	go vet ./...
 	go vet -tags bench ./scripts/...
 	cd proto && go run $(BUF) lint
@@ -60,7 +60,7 @@ lint: ## Check format, vet and lint Go and proto
 
 .PHONY: fmt
 fmt: ## Format the Go code
-	gofmt -w cmd deploy internal scripts
+	gofmt -w cmd deploy internal scripts sdk
 
 .PHONY: generate
 generate: ui ## Generate code from proto/ and build the web interface
@@ -135,6 +135,12 @@ promql: postgres ## Run all of Prometheus' own scripts, and all comparisons with
 soak: postgres ## Torture the log (20,000 kills, a backlog of 10 GB) and alerting (killed workers for hours)
 	SYSTEMTEST_ALERT_ROUNDS=$${ALERT_ROUNDS:-150} go test -v -timeout 3h -run TestP26P27 ./internal/systemtest
 	SENTINEL_TORTURE_KILLS=20000 SENTINEL_TORTURE_BACKLOG=10 go test -timeout 10h -v ./internal/wal
+
+.PHONY: zoo
+zoo: postgres ## Run everything bad that a plugin can do 200 times, and a push to 200 agents (ZOO_ROUNDS)
+	SENTINEL_ZOO_ROUNDS=$${ZOO_ROUNDS:-200} go test -timeout 3h -v -run TestP24Zoo ./internal/plugin
+	SENTINEL_ZOO_SECONDS=120 go test -timeout 10m -v -run TestP24AgentBesideTheZoo ./internal/app/agent
+	SENTINEL_FLEET_AGENTS=200 go test -timeout 10m -v -run TestP24PluginReachesTheFleet ./internal/systemtest
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder, ten seconds each (FUZZ_TIME)

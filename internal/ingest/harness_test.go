@@ -75,6 +75,12 @@ type gateway struct {
 
 func start(t testing.TB, change func(*ingest.Config)) *gateway {
 	t.Helper()
+	return startWith(t, change, nil)
+}
+
+// startWith starts a gateway that speaks of plugins.
+func startWith(t testing.TB, change func(*ingest.Config), plugins ingest.Plugins) *gateway {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	nats, err := embedded.Start(embedded.Config{Dir: t.TempDir(), MaxBytes: 5 << 30}, log)
 	if err != nil {
@@ -110,7 +116,7 @@ func start(t testing.TB, change func(*ingest.Config)) *gateway {
 		t.Fatal(err)
 	}
 	g.addr = lis.Addr().String()
-	srv := ingest.New(cfg, ingest.Deps{Keys: g.spare.beside(g.keys), Rotation: g.spare, Enrol: g.buyers, Configs: g.told, Events: g.told, Broker: b, Resets: b, Presence: g.memory, Announcer: b, Metrics: g.metrics, Log: log})
+	srv := ingest.New(cfg, ingest.Deps{Keys: g.spare.beside(g.keys), Rotation: g.spare, Enrol: g.buyers, Configs: g.told, Plugins: plugins, Events: g.told, Broker: b, Resets: b, Presence: g.memory, Announcer: b, Metrics: g.metrics, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx, lis, &tls.Config{Certificates: []tls.Certificate{pair}}) }()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sentinelgo/sentinel/internal/plugin"
 	"github.com/sentinelgo/sentinel/internal/plugin/plugintest"
@@ -95,7 +96,7 @@ func TestExamples(t *testing.T) {
 		}
 	}
 	web, server := nginx(t), redis(t)
-	b := newBench(t, func(c *plugin.Config) {
+	b := newPatientBench(t, 20*time.Second, func(c *plugin.Config) {
 		c.Allow.HTTP, c.Allow.TCP, c.Allow.PrivateNetworks = []string{"127.0.0.1"}, []string{server}, []string{"127.0.0.0/8"}
 		c.Allow.Files = []string{zones, "/sys/class/thermal", "/sys/devices/virtual/thermal"}
 		c.Settings = map[string]map[string]string{"nginx": {"url": web.URL}, "redis": {"address": server}, "temperature": {"directory": zones}, "hello": {"greeting": "you"}}

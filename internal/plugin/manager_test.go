@@ -73,6 +73,12 @@ type bench struct {
 
 func newBench(t *testing.T, change func(*plugin.Config)) *bench {
 	t.Helper()
+	return newPatientBench(t, time.Second, change)
+}
+
+// newPatientBench lets plugins take so long to start.
+func newPatientBench(t *testing.T, patience time.Duration, change func(*plugin.Config)) *bench {
+	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +89,7 @@ func newBench(t *testing.T, change func(*plugin.Config)) *bench {
 	if change != nil {
 		change(&b.cfg)
 	}
-	b.patience = time.Second
+	b.patience = patience
 	if err := os.MkdirAll(filepath.Join(b.dir, "plugins"), 0o700); err != nil {
 		t.Fatal(err)
 	}

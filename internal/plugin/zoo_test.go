@@ -194,6 +194,9 @@ func TestP24Zoo(t *testing.T) {
 				t.Errorf("%s: %v, want %q", a.name, got.err, a.want)
 			}
 			over := got.took - a.wait
+			if s := got.plugin.Status(); s.Runs > 0 { // without the start
+				over = time.Duration(s.Seconds*float64(time.Second)) - a.wait
+			}
 			slowest = max(slowest, over)
 			if most := killGrace + slack(); over > most {
 				t.Errorf("%s took %s, %s after its deadline", a.name, got.took, over)

@@ -1,3 +1,5 @@
+//go:build linux
+
 package systemtest
 
 import (
@@ -8,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,12 +47,28 @@ func playFleet(ctx context.Context, dir string, log *slog.Logger) error {
 	return group.Wait()
 }
 
+// childrenOf returns the processes that a process has started.
+func childrenOf(t *testing.T, pid int) []string {
+	t.Helper()
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, path := range lists {
+		if raw, err := os.ReadFile(path); err == nil {
+			all = append(all, strings.Fields(string(raw))...)
+		}
+	}
+	return all
+}
+
 // pushPatience is how long a plugin may take from its push to a sample of each agent.
 const pushPatience = 30 * time.Second
 
-// A plugin that is pushed, in two stages, has a sample of each agent in the database
+// P24, and: a plugin that is pushed, in two stages, has a sample of each agent in the database
 // within 30 s. SENTINEL_FLEET_AGENTS=200 does it with as many.
-func TestPluginReachesTheFleet(t *testing.T) {
+func TestP24PluginReachesTheFleet(t *testing.T) {
 	n := 8
 	if text := os.Getenv("SENTINEL_FLEET_AGENTS"); text != "" {
 		var err error
@@ -107,6 +126,22 @@ agent:
 	if took > pushPatience {
 		t.Errorf("it took %s, want %s", took, pushPatience)
 	}
+	// P24: the processes of plugins end with their agent, however that ends.
+	fleetProcess := s.procs["fleet"]
+	children := childrenOf(t, fleetProcess.cmd.Process.Pid)
+	if len(children) < n {
+		t.Errorf("%d agents have %d processes of plugins", n, len(children))
+	}
+	fleetProcess.kill()
+	waitFor(t, 10*time.Second, "processes of plugins outlive their agent", func() bool {
+		for _, pid := range children {
+			if raw, err := os.ReadFile(filepath.Join("/proc", pid, "cmdline")); err == nil && len(raw) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	s.start(fleetProcess)
 	if err := s.db.DeletePlugin(t.Context(), by, "hello"); err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 
 const (
 	courierEvery = 2 * time.Second  // between two looks at how plugins stand
+	courierIdle  = 30 * time.Second // the same, where there are none: an agent sleeps
 	askAgain     = 15 * time.Second // where no part of a bundle has come
 	partName     = ".part"          // the bundle that is coming, in the remote folder
 	indexName    = "index.json"     // what was delivered: digests by name
@@ -113,7 +114,7 @@ func (c *courier) say(m *sentinelpb.ConnectRequest) bool {
 // run is the courier's work until ctx ends.
 func (c *courier) run(ctx context.Context) error {
 	defer c.drop()
-	tick := time.NewTicker(courierEvery)
+	tick := time.NewTimer(courierIdle)
 	defer tick.Stop()
 	for {
 		select {
@@ -122,6 +123,7 @@ func (c *courier) run(ctx context.Context) error {
 		case <-tick.C:
 		case <-c.wake:
 		}
+		tick.Reset(c.pace())
 		c.mu.Lock()
 		begun, set, chunk := c.begun, c.set, c.chunk
 		c.begun, c.set, c.chunk = false, nil, nil
@@ -141,6 +143,17 @@ func (c *courier) run(ctx context.Context) error {
 			c.report()
 		}
 	}
+}
+
+// pace returns how long it is until the next look.
+func (c *courier) pace() time.Duration {
+	list, _ := c.plugs().Status()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(list) == 0 && len(c.wanted) == 0 && len(c.set.GetPlugins()) == 0 {
+		return courierIdle
+	}
+	return courierEvery
 }
 
 // apply makes a set what is wanted, and takes back what is not in it.
@@ -189,6 +202,9 @@ func (c *courier) fetch() {
 
 // next begins with the next bundle that is wanted, is not there and was not tried.
 func (c *courier) next() {
+	if len(c.wanted) == 0 {
+		return
+	}
 	m, has := c.plugs(), c.index()
 	for _, p := range c.wanted {
 		if has[p.GetName()] == p.GetDigest() || c.failed[p.GetDigest()] != "" {

@@ -48,6 +48,8 @@ type running struct {
 
 	mu   sync.Mutex
 	kept []wal.Position
+	// What was kept, without what stands in it: values are the collectors' again.
+	seen []sentinel.Cycle
 	life *life // the one that runs
 
 	manager *service.Notifier
@@ -136,10 +138,11 @@ func (r *running) start() {
 		r.t.Fatal(err)
 	}
 	cfg.Agent.PluginHost = []string{os.Args[0], plugin.Command}
-	cfg.Agent.Acknowledged = func(p wal.Position, _ sentinel.Cycle) {
+	cfg.Agent.Acknowledged = func(p wal.Position, c sentinel.Cycle) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.kept = append(r.kept, p)
+		r.seen = append(r.seen, c)
 	}
 	logger, err := cfg.Log.LoggerAt(&r.logged, &r.level)
 	if err != nil {

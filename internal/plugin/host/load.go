@@ -34,7 +34,7 @@ type Instance struct {
 
 // engine returns a runtime in which modules have at most so much memory.
 func engine(ctx context.Context, memoryMiB int, cache string) (wazero.Runtime, error) {
-	cfg := wazero.NewRuntimeConfig().WithMemoryLimitPages(uint32(memoryMiB << 20 / plugin.PageSize)).
+	cfg := newConfig().WithMemoryLimitPages(uint32(memoryMiB << 20 / plugin.PageSize)).
 		WithMemoryCapacityFromMax(true). // address space, of which only what is used is memory
 		WithDebugInfoEnabled(false)
 	if cache != "" {
