@@ -73,7 +73,7 @@ for who in $whom; do
 		case $c in
 		demo)
 			# It ends when it is asked to, after it has shown this host.
-			as "$who" "cd sentinel && { make demo >../demo.log 2>&1 & } && for i in \$(seq 900); do grep -q 'are in the database' ../demo.log && break; sleep 1; done; pkill -INT -x sentinel; wait; cat ../demo.log | grep -v '^go: downloading' | tail -n 40; grep -q 'are in the database' ../demo.log"
+			as "$who" "cd sentinel && { make demo >../demo.log 2>&1 & } && for i in \$(seq 900); do grep -q 'are in the database' ../demo.log && break; sleep 1; done; kill -TERM \$!; wait; cat ../demo.log | grep -v '^go: downloading' | tail -n 40; grep -q 'are in the database' ../demo.log"
 			;;
 		test) as "$who" "cd sentinel && make test 2>&1 | grep -v '^go: downloading'" ;;
 		*) usage >&2; exit 2 ;;
