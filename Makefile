@@ -41,7 +41,7 @@ build: ## Build every binary into bin/ (BIN=DIR; GOOS and GOARCH for other syste
 
 .PHONY: test
 test: postgres ## Run every test with the race detector, on a real PostgreSQL and a real JetStream
-	go test -race -timeout 8m ./...
+	go test -race -timeout 8m ./internal/systemtest ./... # the longest first
 
 .PHONY: postgres
 postgres: # PostgreSQL's server programs are there, or get installed, or it is said how
