@@ -1,7 +1,8 @@
 import { render } from "preact";
 import { Fleet } from "./fleet";
 import { Host } from "./host";
-import { Account, Admin, HostBooks, HostManage, SetUp } from "./lazy";
+import { firing, useFiring } from "./firing";
+import { Account, Admin, AlertPage, Alerts, HostBooks, HostManage, SetUp, Silences } from "./lazy";
 import { Empty, Heading, ProblemNotice, Skeleton } from "./parts";
 import { address, go, Link } from "./route";
 import { setupPath, takeTokenFromAddress } from "./session";
@@ -14,6 +15,8 @@ function Header() {
   const other = theme.value === "dark" ? "light" : "dark";
   const { path } = address.value;
   const w = who.value;
+  useFiring(!!w);
+  const fires = firing.value?.length ?? 0;
   const here = (on: boolean) => (on ? ("true" as const) : undefined);
   return (
     <header class="bar">
@@ -29,8 +32,17 @@ function Header() {
           <Link to="/" aria-current={here(path === "/" || path.startsWith("/hosts/"))}>
             Hosts
           </Link>
+          <Link to="/alerts" aria-current={here(/^\/(alerts|rules|silences|receivers)\b/.test(path))}>
+            Alerts
+            {fires > 0 && (
+              <span class="count">
+                {fires}
+                <span class="sr"> firing</span>
+              </span>
+            )}
+          </Link>
           <Link to="/admin" aria-current={here(path.startsWith("/admin"))}>
-            Administration
+            Admin<span class="wide-only">istration</span>
           </Link>
         </nav>
       )}
@@ -63,6 +75,10 @@ function Page() {
   const { path } = address.value;
   const host = /^\/hosts\/([^/]+)(?:\/(books|manage))?\/?$/.exec(path);
   if (path === "/") return <Fleet />;
+  const alert = /^\/alerts\/([^/]+)\/?$/.exec(path);
+  if (path === "/alerts") return <Alerts />;
+  if (alert) return <AlertPage key={alert[1]} id={decode(alert[1]!)} />;
+  if (path === "/silences") return <Silences />;
   if (path === "/account") return <Account />;
   if (path === "/admin" || path.startsWith("/admin/")) return <Admin place={path.slice("/admin/".length)} />;
   if (host) {

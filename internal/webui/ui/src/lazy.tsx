@@ -51,3 +51,6 @@ export const Admin = lazy("Admin");
 export const HostBooks = lazy("HostBooks");
 export const HostManage = lazy("HostManage");
 export const SetUp = lazy("SetUp");
+export const Alerts = lazy("Alerts");
+export const AlertPage = lazy("AlertPage");
+export const Silences = lazy("Silences");

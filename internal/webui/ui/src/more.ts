@@ -2,7 +2,10 @@
 export { Account } from "./account";
 export { AddHosts } from "./addhosts";
 export { Admin } from "./admin";
+export { AlertPage } from "./incident";
+export { Alerts } from "./alerts";
 export { HostBooks } from "./books";
 export { HostManage } from "./manage";
 export { SetUp } from "./setup";
+export { Silences } from "./silences";
 export { who } from "./who";

@@ -44,7 +44,7 @@ export interface Series {
 const host = (id: string): string => `/agents/${encodeURIComponent(id)}`;
 
 /** Follows the cursors of a list. */
-async function all<K extends string, T>(path: string, key: K, query: Record<string, string | undefined>, abort: AbortSignal, most = Infinity): Promise<T[]> {
+export async function all<K extends string, T>(path: string, key: K, query: Record<string, string | undefined>, abort: AbortSignal, most = Infinity): Promise<T[]> {
   const rows: T[] = [];
   for (let after: string | undefined; ; ) {
     const page = await ask<Record<K, T[]> & { next?: string }>("GET", path, { query: { ...query, after }, abort });

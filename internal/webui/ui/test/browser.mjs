@@ -4,9 +4,10 @@
 //
 //   BROWSER   path of chromium (default /usr/bin/chromium)
 //   SHOTS     folder for screenshots; without it none are taken
-//   ONLY      some of: access, manage, admin, looks, hosts
+//   ONLY      some of: access, manage, admin, alerts, looks, hosts
 import { access } from "./access.mjs";
 import { admin } from "./admin.mjs";
+import { alerts } from "./alerts.mjs";
 import { check, problems, stop } from "./harness.mjs";
 import { hosts } from "./hosts.mjs";
 import { looks } from "./looks.mjs";
@@ -14,7 +15,7 @@ import { manage } from "./manage.mjs";
 
 const only = process.env.ONLY?.split(",");
 try {
-  for (const part of [access, manage, admin, looks, hosts]) if (!only || only.includes(part.name)) await part();
+  for (const part of [access, manage, admin, alerts, looks, hosts]) if (!only || only.includes(part.name)) await part();
 } catch (e) {
   check(e.stack, false);
 } finally {
