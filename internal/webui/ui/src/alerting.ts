@@ -129,9 +129,9 @@ export interface Receiver {
 export interface Route {
   path: string; // such as route.routes[2]
   receiver: string;
-  matchers: string[];
+  matchers: string; // {} matches everything
   continue?: boolean;
-  group_by: string[];
+  group_by?: string[];
   group_wait: string;
   group_interval: string;
   repeat_interval: string;

@@ -54,3 +54,7 @@ export const SetUp = lazy("SetUp");
 export const Alerts = lazy("Alerts");
 export const AlertPage = lazy("AlertPage");
 export const Silences = lazy("Silences");
+export const Receivers = lazy("Receivers");
+export const Rules = lazy("Rules");
+export const RulePage = lazy("RulePage");
+export const NewRule = lazy("NewRule");

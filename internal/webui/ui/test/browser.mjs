@@ -4,7 +4,7 @@
 //
 //   BROWSER   path of chromium (default /usr/bin/chromium)
 //   SHOTS     folder for screenshots; without it none are taken
-//   ONLY      some of: access, manage, admin, alerts, looks, hosts
+//   ONLY      some of: access, manage, admin, alerts, rules, receivers, looks, hosts
 import { access } from "./access.mjs";
 import { admin } from "./admin.mjs";
 import { alerts } from "./alerts.mjs";
@@ -12,10 +12,11 @@ import { check, problems, stop } from "./harness.mjs";
 import { hosts } from "./hosts.mjs";
 import { looks } from "./looks.mjs";
 import { manage } from "./manage.mjs";
+import { receivers, rules } from "./rules.mjs";
 
 const only = process.env.ONLY?.split(",");
 try {
-  for (const part of [access, manage, admin, alerts, looks, hosts]) if (!only || only.includes(part.name)) await part();
+  for (const part of [access, manage, admin, alerts, rules, receivers, looks, hosts]) if (!only || only.includes(part.name)) await part();
 } catch (e) {
   check(e.stack, false);
 } finally {
