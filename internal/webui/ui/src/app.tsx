@@ -1,8 +1,9 @@
+import { signal } from "@preact/signals";
 import { render } from "preact";
 import { Fleet } from "./fleet";
 import { Host } from "./host";
 import { firing, useFiring } from "./firing";
-import { Account, Admin, AlertPage, Alerts, HostBooks, HostManage, NewRule, Receivers, RulePage, Rules, SetUp, Silences } from "./lazy";
+import { Account, Admin, AlertPage, Alerts, Explore, HostBooks, HostManage, NewRule, Palette, Receivers, RulePage, Rules, SetUp, Silences } from "./lazy";
 import { Empty, Heading, ProblemNotice, Skeleton } from "./parts";
 import { address, go, Link } from "./route";
 import { setupPath, takeTokenFromAddress } from "./session";
@@ -10,6 +11,9 @@ import { SignIn } from "./signin";
 import { theme, toggleTheme } from "./theme";
 import { nameOf, recall, signInNote, signInWithToken, signOut, unknownWhy, who } from "./who";
 import { messageOf } from "./api";
+
+/** Whether the list of all places is open. */
+const finding = signal(false);
 
 function Header() {
   const other = theme.value === "dark" ? "light" : "dark";
@@ -41,12 +45,20 @@ function Header() {
               </span>
             )}
           </Link>
+          <Link to="/explore" aria-current={here(path === "/explore")}>
+            Explore
+          </Link>
           <Link to="/admin" aria-current={here(path.startsWith("/admin"))}>
             Admin<span class="wide-only">istration</span>
           </Link>
         </nav>
       )}
       <span class="grow" />
+      {w && (
+        <button type="button" class="quiet wide-only" onClick={() => (finding.value = true)} aria-keyshortcuts="Control+K">
+          Go to … <kbd>Ctrl K</kbd>
+        </button>
+      )}
       <button type="button" class="quiet" onClick={toggleTheme} aria-label={`Switch to the ${other} theme`} title={`Switch to the ${other} theme`}>
         <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
           <circle cx="10" cy="10" r="7" fill="none" stroke="currentColor" stroke-width="1.6" />
@@ -83,6 +95,7 @@ function Page() {
   if (path === "/rules/new") return <NewRule />;
   if (rule) return <RulePage key={path} group={decode(rule[1]!)} alert={decode(rule[2]!)} />;
   if (path === "/receivers") return <Receivers />;
+  if (path === "/explore") return <Explore />;
   if (path === "/silences") return <Silences />;
   if (path === "/account") return <Account />;
   if (path === "/admin" || path.startsWith("/admin/")) return <Admin place={path.slice("/admin/".length)} />;
@@ -142,6 +155,7 @@ function App() {
     <>
       <Header />
       <Content />
+      {finding.value && who.value && <Palette onClose={() => (finding.value = false)} />}
     </>
   );
 }
@@ -150,6 +164,12 @@ function App() {
 window.addEventListener("hashchange", () => {
   const t = takeTokenFromAddress();
   if (t) void signInWithToken(t).catch((e) => (signInNote.value = messageOf(e)));
+});
+
+window.addEventListener("keydown", (e) => {
+  if (e.key.toLowerCase() !== "k" || !(e.ctrlKey || e.metaKey) || e.altKey || e.shiftKey || !who.value) return;
+  e.preventDefault();
+  if (!document.querySelector("dialog[open]")) finding.value = true;
 });
 
 if (who.value === undefined) void recall();

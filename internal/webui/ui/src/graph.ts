@@ -1,6 +1,6 @@
 // Series over time as charts need them: of selectors from /graph, of any PromQL from
 // the interface that speaks Prometheus' words.
-import { ask, now } from "./api";
+import { ask } from "./api";
 import type { Line } from "./panels";
 import { type Curve, pace } from "./series";
 
@@ -51,8 +51,7 @@ const gapOf = (series: Drawn[], step: number): number => Math.max(step * 1.5, ..
 type Pair = [number, string];
 
 interface PromAnswer {
-  data: { resultType: "matrix" | "vector" | "scalar" | "string"; result: { metric: Record<string, string>; values?: Pair[]; value?: Pair }[] | Pair };
-  warnings?: string[];
+  data: { resultType: string; result: { metric: Record<string, string>; values: Pair[] }[] };
 }
 
 const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400];
@@ -63,7 +62,7 @@ export async function promRange(query: string, from: number, to: number, abort: 
   const step = promStep(to - from);
   const start = Math.floor(from / step) * step;
   const a = await ask<PromAnswer>("GET", "/prometheus/api/v1/query_range", { query: { query, start: String(start), end: String(to), step: String(step) }, abort });
-  const result = a.data.resultType === "matrix" ? (a.data.result as { metric: Record<string, string>; values: Pair[] }[]) : [];
+  const result = a.data.resultType === "matrix" ? a.data.result : [];
   const series = result.map<Drawn>((s) => {
     const good = s.values.map(([t, v]) => [t, Number(v)] as const).filter(([, v]) => Number.isFinite(v));
     return { labels: s.metric, unit: "", curve: { t: good.map(([t]) => t), v: good.map(([, v]) => v) } };
@@ -71,17 +70,8 @@ export async function promRange(query: string, from: number, to: number, abort: 
   return { series, from, to, gap: step * 1.5 };
 }
 
-export interface Valued {
-  labels: Record<string, string>;
-  value: string; // as Prometheus writes it: NaN and +Inf too
-}
-
-/** An expression at one time. */
-export async function promQuery(query: string, at: number, abort: AbortSignal): Promise<Valued[]> {
-  const { data } = await ask<PromAnswer>("GET", "/prometheus/api/v1/query", { query: { query, time: String(at) }, abort });
-  if (data.resultType === "scalar" || data.resultType === "string") return [{ labels: {}, value: (data.result as Pair)[1] }];
-  return (data.result as { metric: Record<string, string>; value?: Pair; values?: Pair[] }[]).map((s) => ({ labels: s.metric, value: (s.value ?? s.values!.at(-1)!)[1] }));
-}
+/** All metrics that any agent has. */
+export const metricNames = async (abort: AbortSignal): Promise<string[]> => Object.keys((await ask<{ data: Record<string, unknown> }>("GET", "/prometheus/api/v1/metadata", { abort })).data).sort();
 
 export const labelNames = async (match: string, abort: AbortSignal): Promise<string[]> => (await ask<{ data: string[] }>("GET", "/prometheus/api/v1/labels", { query: { "match[]": match }, abort })).data;
 export const labelValues = async (name: string, match: string, abort: AbortSignal): Promise<string[]> => (await ask<{ data: string[] }>("GET", `/prometheus/api/v1/label/${name}/values`, { query: { "match[]": match }, abort })).data;
@@ -102,11 +92,3 @@ export function seriesNames(list: { labels: Record<string, string> }[]): string[
 export function linesOf(series: Drawn[], offset = 0, names = seriesNames(series)): Line[] {
   return series.map((s, i) => ({ label: names[i]!, color: palette[(i + offset) % palette.length]!, curve: s.curve, fill: series.length === 1 && !offset }));
 }
-
-export interface Frame {
-  from: number;
-  to: number;
-}
-
-/** The last so many seconds. */
-export const lastSeconds = (seconds: number): Frame => ({ from: now() / 1000 - seconds, to: now() / 1000 });
