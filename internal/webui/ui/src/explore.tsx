@@ -53,7 +53,7 @@ export function Explore() {
         ),
       );
     },
-    fixed ? 3_600_000 : 15_000,
+    fixed ? 3_600_000 : span.seconds > 3600 ? 30_000 : 5000,
     [queries, span.id, from, to],
     queries.some(Boolean),
   );
