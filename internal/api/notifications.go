@@ -31,7 +31,7 @@ type Alerting interface {
 	// SealNotification checks a notification file and seals it; ShowNotification opens it
 	// and hides its secrets.
 	SealNotification(yaml string) (sealed []byte, masterKeyID string, err error)
-	ShowNotification(sealed []byte) (yaml string, receivers []Receiver, err error)
+	ShowNotification(sealed []byte) (yaml string, root Route, receivers []Receiver, err error)
 
 	// Backtest plays rules over stored history. The error is ResourceExhausted where
 	// another one runs.
@@ -52,6 +52,23 @@ type NotificationConfig struct {
 	Version   int64      `json:"version" doc:"0 where nobody has written one: then nobody is told"`
 	ChangedAt *time.Time `json:"changed_at,omitempty"`
 	ChangedBy string     `json:"changed_by,omitempty"`
+	Route     Route      `json:"route" doc:"The root of the tree of routes, with what each inherits"`
+}
+
+// Route is one route of the notification file and those below it.
+type Route struct {
+	Path           string   `json:"path" doc:"Where it stands, such as route.routes[2]"`
+	Receiver       string   `json:"receiver"`
+	Matchers       string   `json:"matchers" doc:"{} matches everything"`
+	Continue       bool     `json:"continue,omitempty"`
+	GroupBy        []string `json:"group_by,omitempty" doc:"... makes every alert a group of its own"`
+	GroupWait      string   `json:"group_wait"`
+	GroupInterval  string   `json:"group_interval"`
+	RepeatInterval string   `json:"repeat_interval"`
+	Mute           []string `json:"mute,omitempty" doc:"Names of time intervals"`
+	Active         []string `json:"active,omitempty"`
+	Escalations    []string `json:"escalations,omitempty"`
+	Routes         []Route  `json:"routes,omitempty"`
 }
 
 // NewNotificationConfig is what changing it needs.
@@ -255,8 +272,8 @@ func (r resources) notificationConfig() {
 		if err != nil && sentinel.CodeOf(err) != sentinel.NotFound {
 			return NotificationConfig{}, nil, err
 		}
-		text, receivers, err := r.deps.Alerting.ShowNotification(row.Sealed)
-		return NotificationConfig{YAML: text, Version: row.Version, ChangedAt: timeOrNil(row.ChangedAt), ChangedBy: row.ChangedBy}, receivers, err
+		text, root, receivers, err := r.deps.Alerting.ShowNotification(row.Sealed)
+		return NotificationConfig{YAML: text, Version: row.Version, ChangedAt: timeOrNil(row.ChangedAt), ChangedBy: row.ChangedBy, Route: root}, receivers, err
 	}
 	huma.Register(r.api, operation(postgres.Viewer, http.MethodGet, "/notifications/config", "get-notification-config", "Show the notification file, without its secrets"),
 		func(ctx context.Context, _ *struct{}) (*output, error) {

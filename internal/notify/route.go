@@ -26,6 +26,9 @@ type Route struct {
 	Routes       []*Route
 }
 
+// Root returns the route that all others are below.
+func (r *Routing) Root() *Route { return r.root }
+
 // Match returns the routes that an alert with these labels takes, in the order of the
 // file: depth first, the first that matches of those on one level and those after it
 // where it says continue, a route itself where none below it matches.

@@ -128,17 +128,17 @@ func (d Desk) SealNotification(yaml string) (sealed []byte, masterKeyID string, 
 }
 
 // ShowNotification implements api.Alerting.
-func (d Desk) ShowNotification(sealed []byte) (string, []api.Receiver, error) {
+func (d Desk) ShowNotification(sealed []byte) (string, api.Route, []api.Receiver, error) {
 	text := NoNotification()
 	if len(sealed) > 0 {
 		var err error
 		if text, err = d.Vault.OpenText(NotificationPurpose, sealed); err != nil {
-			return "", nil, err
+			return "", api.Route{}, nil, err
 		}
 	}
 	setup, err := notifiers.Parse("notification file", text)
 	if err != nil {
-		return "", nil, err
+		return "", api.Route{}, nil, err
 	}
 	receivers := []api.Receiver{}
 	for _, r := range setup.Names() {
@@ -149,7 +149,22 @@ func (d Desk) ShowNotification(sealed []byte) (string, []api.Receiver, error) {
 		receivers = append(receivers, one)
 	}
 	shown, err := notifiers.Redact(text)
-	return shown, receivers, err
+	return shown, toRoute(setup.Routing.Root()), receivers, err
+}
+
+func toRoute(rt *notify.Route) api.Route {
+	out := api.Route{Path: rt.Path(), Receiver: rt.Receiver, Matchers: rt.Matchers.String(), Continue: rt.Continue, GroupBy: rt.GroupBy,
+		GroupWait: rt.Wait.String(), GroupInterval: rt.Interval.String(), RepeatInterval: rt.Repeat.String(), Mute: rt.Mute, Active: rt.Active}
+	if rt.GroupByAll {
+		out.GroupBy = []string{"..."}
+	}
+	for _, e := range rt.Escalations {
+		out.Escalations = append(out.Escalations, "after "+e.After.String()+": "+e.Receiver)
+	}
+	for _, below := range rt.Routes {
+		out.Routes = append(out.Routes, toRoute(below))
+	}
+	return out
 }
 
 // Explain implements api.Alerting.

@@ -7,6 +7,7 @@ import { Tabs } from "./hostframe";
 import { Letters } from "./letters";
 import { Empty, Heading, Refused } from "./parts";
 import { Pipeline } from "./pipeline";
+import { Plugins } from "./plugins";
 import { Link } from "./route";
 import { Tokens } from "./tokens";
 import { Users } from "./users";
@@ -22,6 +23,7 @@ interface Place {
 const places: Place[] = [
   { id: "", name: "Pipeline", need: "viewer", page: Pipeline },
   { id: "dead-letters", name: "Dead letters", need: "viewer", page: Letters },
+  { id: "plugins", name: "Plugins", need: "viewer", page: Plugins },
   { id: "enrolment", name: "Enrolment", need: "operator", page: Enrolment },
   { id: "tokens", name: "API tokens", need: "operator", page: Tokens },
   { id: "users", name: "Users", need: "admin", page: Users },

@@ -37,7 +37,8 @@ let ahead = 0;
 export const now = (): number => Date.now() + ahead;
 
 export interface Request {
-  query?: Record<string, string | undefined>;
+  /** A list stands there once for each of its values. */
+  query?: Record<string, string | string[] | undefined>;
   body?: unknown;
   ifMatch?: string;
   abort?: AbortSignal;
@@ -49,7 +50,7 @@ export interface Request {
 
 /** Asks the REST interface. Throws a Problem; an abort throws the browser's AbortError. */
 export async function ask<T>(method: string, path: string, r: Request = {}): Promise<T> {
-  const query = Object.entries(r.query ?? {}).filter((q): q is [string, string] => !!q[1]);
+  const query = Object.entries(r.query ?? {}).flatMap(([k, v]) => [v ?? ""].flat().filter(Boolean).map((one) => [k, one]));
   const search = new URLSearchParams(query).toString();
   const as = r.as ?? token;
   const headers: Record<string, string> = { Accept: "application/json" };
@@ -58,7 +59,7 @@ export async function ask<T>(method: string, path: string, r: Request = {}): Pro
   if (r.ifMatch) headers["If-Match"] = r.ifMatch;
   let answer: Response;
   try {
-    answer = await fetch(`/api/v1${path}${search ? "?" + search : ""}`, {
+    answer = await fetch(`${path.startsWith("/prometheus/") ? "" : "/api/v1"}${path}${search ? "?" + search : ""}`, {
       method,
       headers,
       body: r.body === undefined ? null : JSON.stringify(r.body),
@@ -81,8 +82,13 @@ export async function ask<T>(method: string, path: string, r: Request = {}): Pro
   throw p;
 }
 
+/** Opens a stream of the REST interface, as the one who is signed in. */
+export const openStream = (path: string, headers: Record<string, string>, abort: AbortSignal): Promise<Response> =>
+  fetch(`/api/v1${path}`, { headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) }, signal: abort, cache: "no-store", credentials: token ? "omit" : "same-origin" });
+
 interface Details {
   detail?: string;
+  error?: string; // as Prometheus says it
   errors?: { location?: string; message?: string }[];
 }
 
@@ -108,7 +114,7 @@ async function problemOf(answer: Response): Promise<Problem> {
     down: "A part of the service does not answer.",
     busy: "Too many attempts.",
   };
-  const text = rest.join("; ") || Object.values(fields).join(" ") || d.detail || texts[trouble] || `The server answered ${answer.status}.`;
+  const text = rest.join("; ") || Object.values(fields).join(" ") || d.detail || d.error || texts[trouble] || `The server answered ${answer.status}.`;
   return new Problem(trouble, sentence(text) + (trouble === "busy" && wait ? ` Try again in ${wait} s.` : ""), fields);
 }
 

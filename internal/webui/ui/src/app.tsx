@@ -1,7 +1,9 @@
+import { signal } from "@preact/signals";
 import { render } from "preact";
 import { Fleet } from "./fleet";
 import { Host } from "./host";
-import { Account, Admin, HostBooks, HostManage, SetUp } from "./lazy";
+import { firing, useFiring } from "./firing";
+import { Account, Admin, AlertPage, Alerts, Explore, HostBooks, HostManage, NewRule, Palette, Receivers, RulePage, Rules, SetUp, Silences } from "./lazy";
 import { Empty, Heading, ProblemNotice, Skeleton } from "./parts";
 import { address, go, Link } from "./route";
 import { setupPath, takeTokenFromAddress } from "./session";
@@ -10,10 +12,15 @@ import { theme, toggleTheme } from "./theme";
 import { nameOf, recall, signInNote, signInWithToken, signOut, unknownWhy, who } from "./who";
 import { messageOf } from "./api";
 
+/** Whether the list of all places is open. */
+const finding = signal(false);
+
 function Header() {
   const other = theme.value === "dark" ? "light" : "dark";
   const { path } = address.value;
   const w = who.value;
+  useFiring(!!w);
+  const fires = firing.value?.length ?? 0;
   const here = (on: boolean) => (on ? ("true" as const) : undefined);
   return (
     <header class="bar">
@@ -29,12 +36,29 @@ function Header() {
           <Link to="/" aria-current={here(path === "/" || path.startsWith("/hosts/"))}>
             Hosts
           </Link>
+          <Link to="/alerts" aria-current={here(/^\/(alerts|rules|silences|receivers)\b/.test(path))}>
+            Alerts
+            {fires > 0 && (
+              <span class="count">
+                {fires}
+                <span class="sr"> firing</span>
+              </span>
+            )}
+          </Link>
+          <Link to="/explore" aria-current={here(path === "/explore")}>
+            Explore
+          </Link>
           <Link to="/admin" aria-current={here(path.startsWith("/admin"))}>
-            Administration
+            Admin<span class="wide-only">istration</span>
           </Link>
         </nav>
       )}
       <span class="grow" />
+      {w && (
+        <button type="button" class="quiet wide-only" onClick={() => (finding.value = true)} aria-keyshortcuts="Control+K">
+          Go to … <kbd>Ctrl K</kbd>
+        </button>
+      )}
       <button type="button" class="quiet" onClick={toggleTheme} aria-label={`Switch to the ${other} theme`} title={`Switch to the ${other} theme`}>
         <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
           <circle cx="10" cy="10" r="7" fill="none" stroke="currentColor" stroke-width="1.6" />
@@ -63,6 +87,16 @@ function Page() {
   const { path } = address.value;
   const host = /^\/hosts\/([^/]+)(?:\/(books|manage))?\/?$/.exec(path);
   if (path === "/") return <Fleet />;
+  const alert = /^\/alerts\/([^/]+)\/?$/.exec(path);
+  if (path === "/alerts") return <Alerts />;
+  if (alert) return <AlertPage key={alert[1]} id={decode(alert[1]!)} />;
+  const rule = /^\/rules\/([^/]+)\/([^/]+)\/?$/.exec(path);
+  if (path === "/rules") return <Rules />;
+  if (path === "/rules/new") return <NewRule />;
+  if (rule) return <RulePage key={path} group={decode(rule[1]!)} alert={decode(rule[2]!)} />;
+  if (path === "/receivers") return <Receivers />;
+  if (path === "/explore") return <Explore />;
+  if (path === "/silences") return <Silences />;
   if (path === "/account") return <Account />;
   if (path === "/admin" || path.startsWith("/admin/")) return <Admin place={path.slice("/admin/".length)} />;
   if (host) {
@@ -121,6 +155,7 @@ function App() {
     <>
       <Header />
       <Content />
+      {finding.value && who.value && <Palette onClose={() => (finding.value = false)} />}
     </>
   );
 }
@@ -129,6 +164,12 @@ function App() {
 window.addEventListener("hashchange", () => {
   const t = takeTokenFromAddress();
   if (t) void signInWithToken(t).catch((e) => (signInNote.value = messageOf(e)));
+});
+
+window.addEventListener("keydown", (e) => {
+  if (e.key.toLowerCase() !== "k" || !(e.ctrlKey || e.metaKey) || e.altKey || e.shiftKey || !who.value) return;
+  e.preventDefault();
+  if (!document.querySelector("dialog[open]")) finding.value = true;
 });
 
 if (who.value === undefined) void recall();

@@ -17,6 +17,8 @@ interface Props {
   from: number; // seconds since 1970
   to: number;
   gap: number;
+  /** Lines across, such as thresholds, and what they are called. */
+  marks?: { at: number; name: string }[];
 }
 
 const height = 190;
@@ -51,7 +53,7 @@ export function Chart(p: Props) {
   const lastAt = lastKnown(table, p.from);
 
   // What the plot is made of; when this changes, it is made anew.
-  const shape = JSON.stringify([p.lines.map((l) => [l.label, l.color, l.fill]), banded, p.stacked, p.unit, theme.value]);
+  const shape = JSON.stringify([p.lines.map((l) => [l.label, l.color, l.fill]), banded, p.stacked, p.unit, p.marks, theme.value]);
 
   useLayoutEffect(() => {
     const div = box.current;
@@ -83,13 +85,13 @@ export function Chart(p: Props) {
         cursor: { sync: { key: "host" }, drag: { setScale: false, x: false, y: false }, points: { size: 7 }, y: false },
         scales: {
           x: { time: true, range: () => [live.current.from, live.current.to] },
-          y: { range: (_u, _min, max) => [0, live.current.top ?? Math.max(live.current.atLeast, (max ?? 0) * 1.08)] },
+          y: { range: (_u, min, max) => scaleOf(live.current, min ?? 0, max ?? 0) },
         },
         axes: [
           { stroke: ink, grid: { show: false }, ticks: { ...grid, size: 4 }, font, space: (_u, _i, min, max, width) => Math.max(max - min < 200 ? 84 : 64, width / 7), size: 28, values: (_u, ts) => ts.map((t) => clock(t, ts.some((x) => x % 60 !== 0))) },
           { stroke: ink, grid, ticks: { show: false }, font, space: 34, size: 66, gap: 6, values: (_u, vs) => vs.map((v) => tick(v, unit)), ...(unit === "bytes" && { incrs: binarySteps }) },
         ],
-        hooks: { setCursor: [(u) => setAt(u.cursor.idx ?? null)] },
+        hooks: { setCursor: [(u) => setAt(u.cursor.idx ?? null)], draw: [(u) => drawMarks(u, live.current.marks ?? [])] },
       },
       data,
       div,
@@ -141,7 +143,7 @@ export function Chart(p: Props) {
       )}
       <ul class="legend">
         {p.lines.map((l, i) => (
-          <li key={l.label}>
+          <li key={i}>
             <i class={`dot ${l.color}`} />
             {l.label}
             <b>{value(shown === null ? null : table.v[i]?.[shown], p.unit)}</b>
@@ -152,9 +154,40 @@ export function Chart(p: Props) {
             )}
           </li>
         ))}
+        {(p.marks ?? []).map((m) => (
+          <li key={m.name}>
+            <i class="dot mark" />
+            {m.name}
+            <b>{value(m.at, p.unit)}</b>
+          </li>
+        ))}
       </ul>
     </figure>
   );
+}
+
+/** From zero, unless something is below it, up to all that is to be seen. */
+function scaleOf(p: Props, min: number, max: number): [number, number] {
+  const marks = (p.marks ?? []).map((m) => m.at);
+  const high = p.top ?? Math.max(p.atLeast, Math.max(max, ...marks) * 1.08);
+  const low = Math.min(0, min, ...marks) * 1.08;
+  return [low, high > low ? high : low + 1];
+}
+
+function drawMarks(u: uPlot, marks: { at: number }[]): void {
+  const { ctx, bbox } = u;
+  ctx.save();
+  ctx.strokeStyle = color("high");
+  ctx.lineWidth = 1.4 * devicePixelRatio;
+  ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+  for (const m of marks) {
+    const y = u.valToPos(m.at, "y", true);
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.stroke();
+  }
+  ctx.restore();
 }
 
 /** A point is drawn only where no line could be: beside gaps on both sides. */

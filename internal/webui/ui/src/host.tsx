@@ -5,6 +5,7 @@ import { Chart } from "./chart";
 import { ago, duration, value } from "./format";
 import { knownOf, spans, type Span, stepFor, wanted } from "./panels";
 import { HostFrame } from "./hostframe";
+import { HostAlerts, HostNews } from "./lazy";
 import { Ago, FailureNotice, Labels, Meter, Notice, silentAfter } from "./parts";
 import { usePoll } from "./poll";
 import { type Agent, agent, latest, range, type Sample } from "./resources";
@@ -78,9 +79,10 @@ export function Host({ id }: { id: string }) {
   return (
     <HostFrame id={id} agent={view?.agent ?? null} newest={view?.newest ?? 0} tab="" aside={aside} missing={failure?.trouble === "missing"}>
       {view && <Identity view={view} />}
+      {view && <HostAlerts id={id} />}
       {failure && <FailureNotice failure={failure} since={view?.asked ?? 0} />}
       {view && !failure && <Freshness view={view} />}
-      {view ? <Body view={view} /> : !failure && <Skeleton />}
+      {view ? <Body view={view} id={id} /> : !failure && <Skeleton />}
     </HostFrame>
   );
 }
@@ -143,7 +145,7 @@ function Freshness({ view: { agent: a, newest } }: { view: View }) {
   );
 }
 
-function Body({ view }: { view: View }) {
+function Body({ view, id }: { view: View; id: string }) {
   const drawn = useMemo(() => {
     const known = knownOf(view.tracks, view.samples, view.grid);
     return wanted(view.samples).shown.map((p) => ({ panel: p, lines: p.lines(known), note: p.note?.(known) ?? "", top: p.top?.(known) }));
@@ -158,6 +160,7 @@ function Body({ view }: { view: View }) {
         ))}
         <FileSystems samples={view.samples} />
       </div>
+      <HostNews id={id} />
       <Values samples={view.samples} />
     </>
   );

@@ -8,7 +8,8 @@ type More = Omit<typeof import("./more"), "who">;
 
 let loaded: More | null = null;
 
-function lazy<K extends keyof More>(name: K) {
+/** A quiet part shows nothing while it comes. */
+function lazy<K extends keyof More>(name: K, quiet = false) {
   type Props = More[K] extends (p: infer P) => unknown ? P : never;
   return function Lazy(props: Props) {
     const [state, setState] = useState<"there" | "coming" | "failed">(loaded ? "there" : "coming");
@@ -30,6 +31,7 @@ function lazy<K extends keyof More>(name: K) {
       };
     }, []);
     if (state === "failed") {
+      if (quiet) return null;
       return (
         <Notice kind="bad" title="This part of the page could not be loaded.">
           The server does not answer, or has been updated meanwhile.{" "}
@@ -39,7 +41,7 @@ function lazy<K extends keyof More>(name: K) {
         </Notice>
       );
     }
-    if (!loaded) return <Skeleton name="the page" />;
+    if (!loaded) return quiet ? null : <Skeleton name="the page" />;
     const Page = loaded[name] as unknown as ComponentType<Props>;
     return <Page {...(props as Props & object)} />;
   };
@@ -51,3 +53,14 @@ export const Admin = lazy("Admin");
 export const HostBooks = lazy("HostBooks");
 export const HostManage = lazy("HostManage");
 export const SetUp = lazy("SetUp");
+export const Alerts = lazy("Alerts");
+export const AlertPage = lazy("AlertPage");
+export const Silences = lazy("Silences");
+export const Receivers = lazy("Receivers");
+export const Rules = lazy("Rules");
+export const RulePage = lazy("RulePage");
+export const NewRule = lazy("NewRule");
+export const Explore = lazy("Explore");
+export const Palette = lazy("Palette", true);
+export const HostAlerts = lazy("HostAlerts", true);
+export const HostNews = lazy("HostNews", true);

@@ -2,7 +2,16 @@
 export { Account } from "./account";
 export { AddHosts } from "./addhosts";
 export { Admin } from "./admin";
+export { AlertPage } from "./incident";
+export { Alerts } from "./alerts";
+export { Explore } from "./explore";
+export { HostAlerts, HostNews } from "./hostnews";
 export { HostBooks } from "./books";
 export { HostManage } from "./manage";
+export { Palette } from "./palette";
+export { Receivers } from "./receivers";
+export { NewRule, RulePage } from "./rule";
+export { Rules } from "./rules";
 export { SetUp } from "./setup";
+export { Silences } from "./silences";
 export { who } from "./who";

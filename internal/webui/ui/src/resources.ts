@@ -1,6 +1,7 @@
 // What the REST interface offers, as far as this page uses it; the types follow
 // /openapi.json.
 import { ask, now } from "./api";
+import type { Fleet } from "./fleetdata";
 import type { Role } from "./who";
 
 export interface Agent {
@@ -44,7 +45,7 @@ export interface Series {
 const host = (id: string): string => `/agents/${encodeURIComponent(id)}`;
 
 /** Follows the cursors of a list. */
-async function all<K extends string, T>(path: string, key: K, query: Record<string, string | undefined>, abort: AbortSignal, most = Infinity): Promise<T[]> {
+export async function all<K extends string, T>(path: string, key: K, query: Record<string, string | undefined>, abort: AbortSignal, most = Infinity): Promise<T[]> {
   const rows: T[] = [];
   for (let after: string | undefined; ; ) {
     const page = await ask<Record<K, T[]> & { next?: string }>("GET", path, { query: { ...query, after }, abort });
@@ -55,6 +56,7 @@ async function all<K extends string, T>(path: string, key: K, query: Record<stri
 }
 
 export const agents = (abort: AbortSignal): Promise<Agent[]> => all("/agents", "agents", { limit: "1000" }, abort);
+export const fleet = (abort: AbortSignal): Promise<Fleet> => ask("GET", "/fleet", { abort });
 export const agent = (id: string, abort?: AbortSignal): Promise<Agent> => ask("GET", host(id), abort ? { abort } : {});
 
 export async function latest(id: string, abort: AbortSignal, metric = ""): Promise<Sample[]> {

@@ -22,7 +22,7 @@ export async function admin() {
   await signIn(page, "ann");
   await page.click('nav[aria-label="Main"] >> text=Administration');
   await sees(page, ".tiles .big", "administration begins with the pipeline");
-  check("an administrator sees all of it", (await tabs(page)).join() === "Pipeline,Dead letters,Enrolment,API tokens,Users,Audit log");
+  check("an administrator sees all of it", (await tabs(page)).join() === "Pipeline,Dead letters,Plugins,Enrolment,API tokens,Users,Audit log");
   await holds("the rate of samples is live", async () => /^[1-9]\d*\/s$/.test((await page.textContent(".tiles .big")).replace(",", "")));
   check("the broker's reader is there", (await page.textContent("section[aria-labelledby=stream]")).includes("writer"));
 
@@ -64,7 +64,7 @@ export async function admin() {
   check("a viewer is not offered to add hosts", (await vic.locator("text=Add hosts").count()) === 0);
   await vic.goto(`${server.url}/admin`);
   await sees(vic, ".tiles .big", "a viewer sees the pipeline");
-  check("and no more than that and the dead letters", (await tabs(vic)).join() === "Pipeline,Dead letters");
+  check("and no more than that, the dead letters and the plugins", (await tabs(vic)).join() === "Pipeline,Dead letters,Plugins");
   for (const place of ["users", "audit", "tokens", "enrolment"]) {
     await vic.goto(`${server.url}/admin/${place}`);
     await holds(`to a viewer ${place} says which role it needs`, async () => /needs the role (admin|operator)\..*signed in as vic, with the role viewer/s.test(await vic.textContent("main")));

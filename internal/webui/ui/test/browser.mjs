@@ -4,17 +4,22 @@
 //
 //   BROWSER   path of chromium (default /usr/bin/chromium)
 //   SHOTS     folder for screenshots; without it none are taken
-//   ONLY      some of: access, manage, admin, looks, hosts
+//   ONLY      some of: access, manage, admin, alerts, rules, receivers, explore, fleet, more, looks, hosts, states
 import { access } from "./access.mjs";
 import { admin } from "./admin.mjs";
+import { alerts } from "./alerts.mjs";
 import { check, problems, stop } from "./harness.mjs";
+import { explore, fleet } from "./explore.mjs";
 import { hosts } from "./hosts.mjs";
 import { looks } from "./looks.mjs";
 import { manage } from "./manage.mjs";
+import { more } from "./more.mjs";
+import { receivers, rules } from "./rules.mjs";
+import { states } from "./states.mjs";
 
 const only = process.env.ONLY?.split(",");
 try {
-  for (const part of [access, manage, admin, looks, hosts]) if (!only || only.includes(part.name)) await part();
+  for (const part of [access, manage, admin, alerts, rules, receivers, explore, fleet, more, looks, hosts, states]) if (!only || only.includes(part.name)) await part();
 } catch (e) {
   check(e.stack, false);
 } finally {

@@ -23,23 +23,30 @@ async function start() {
   chmodSync(dir, 0o755); // PostgreSQL's own user must be able to pass
   const state = join(dir, "s");
   const api = `127.0.0.1:${ports.api}`;
-  const child = spawn(join(root, "bin/sentinel"), ["--state", state, "--gateway", `127.0.0.1:${ports.gateway}`, "--api", api, "--interval", "1s"]);
-  const ended = new Promise((done) => child.on("exit", done));
-  child.stderr.pipe(process.stderr);
-  await new Promise((ready, fail) => {
-    let text = "";
-    child.stdout.on("data", (d) => (text += d).includes("Ctrl-C") && ready());
-    ended.then(() => fail(new Error("sentinel ended: " + text)));
-  });
+  let child, ended;
+  const run = () => {
+    child = spawn(join(root, "bin/sentinel"), ["--state", state, "--gateway", `127.0.0.1:${ports.gateway}`, "--api", api, "--interval", "1s"]);
+    ended = new Promise((done) => child.on("exit", done));
+    child.stderr.pipe(process.stderr);
+    return new Promise((ready, fail) => {
+      let text = "";
+      child.stdout.on("data", (d) => (text += d).includes("Ctrl-C") && ready());
+      ended.then(() => fail(new Error("sentinel ended: " + text)));
+    });
+  };
+  await run();
   const read = (name) => readFileSync(join(state, name), "utf8").trim();
-  const stop = async () => {
+  const halt = async () => {
     child.kill("SIGTERM");
     await ended;
+  };
+  const stop = async () => {
+    await halt();
     rmSync(dir, { recursive: true, force: true });
   };
   const sql = (text) =>
     execFileSync("psql", ["-qAtX", "-v", "ON_ERROR_STOP=1", "-h", join(state, "postgres/run"), "-U", "sentinel", "-d", "postgres", "-c", text], { env: { ...process.env, PGPASSWORD: read("postgres/password") }, encoding: "utf8" }).trim();
-  return { url: `https://${api}`, gateway: `127.0.0.1:${ports.gateway}`, dir, token: read("token"), setup: read("setup-token"), sql, stop };
+  return { url: `https://${api}`, gateway: `127.0.0.1:${ports.gateway}`, dir, token: read("token"), setup: read("setup-token"), sql, halt, run, stop };
 }
 
 export const server = await start();

@@ -1,0 +1,94 @@
+// Series over time as charts need them: of selectors from /graph, of any PromQL from
+// the interface that speaks Prometheus' words.
+import { ask } from "./api";
+import type { Line } from "./panels";
+import { type Curve, pace } from "./series";
+
+export interface Drawn {
+  labels: Record<string, string>;
+  unit: string;
+  curve: Curve;
+}
+
+/** Curves with the gap that their points say. */
+export interface Drawing {
+  series: Drawn[];
+  from: number; // seconds since 1970
+  to: number;
+  gap: number;
+}
+
+interface GraphAnswer {
+  from: string;
+  step: number;
+  series: { name: string; labels: Record<string, string>; unit: string; min: (number | null)[]; max: (number | null)[]; avg: (number | null)[] }[];
+}
+
+const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
+
+/** Least, greatest and average of what a selector finds. */
+export async function graph(match: string, from: number, to: number, abort: AbortSignal, points = 400): Promise<Drawing> {
+  const a = await ask<GraphAnswer>("GET", "/graph", { query: { match, from: iso(from), to: iso(to), points: String(points) }, abort });
+  const first = Date.parse(a.from) / 1000;
+  const series = a.series.map<Drawn>((s) => {
+    const c = { t: [] as number[], v: [] as number[], lo: [] as number[], hi: [] as number[] };
+    s.avg.forEach((v, i) => {
+      if (v === null) return;
+      c.t.push(first + i * a.step);
+      c.v.push(v);
+      c.lo.push(s.min[i]!);
+      c.hi.push(s.max[i]!);
+    });
+    return { labels: { __name__: s.name, ...s.labels }, unit: s.unit, curve: c };
+  });
+  return { series, from, to, gap: gapOf(series, a.step) };
+}
+
+/** A step without a value is a gap only where the steps beside it have some: series
+ * may come slower than steps. */
+const gapOf = (series: Drawn[], step: number): number => Math.max(step * 1.5, ...series.map((s) => pace(s.curve.t) * 2.5));
+
+type Pair = [number, string];
+
+interface PromAnswer {
+  data: { resultType: string; result: { metric: Record<string, string>; values: Pair[] }[] };
+}
+
+const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400];
+export const promStep = (seconds: number, points = 240): number => steps.find((s) => seconds / s <= points) ?? 86400;
+
+/** An expression over time. */
+export async function promRange(query: string, from: number, to: number, abort: AbortSignal): Promise<Drawing> {
+  const step = promStep(to - from);
+  const start = Math.floor(from / step) * step;
+  const a = await ask<PromAnswer>("GET", "/prometheus/api/v1/query_range", { query: { query, start: String(start), end: String(to), step: String(step) }, abort });
+  const result = a.data.resultType === "matrix" ? a.data.result : [];
+  const series = result.map<Drawn>((s) => {
+    const good = s.values.map(([t, v]) => [t, Number(v)] as const).filter(([, v]) => Number.isFinite(v));
+    return { labels: s.metric, unit: "", curve: { t: good.map(([t]) => t), v: good.map(([, v]) => v) } };
+  });
+  return { series, from, to, gap: step * 1.5 };
+}
+
+/** All metrics that any agent has. */
+export const metricNames = async (abort: AbortSignal): Promise<string[]> => Object.keys((await ask<{ data: Record<string, unknown> }>("GET", "/prometheus/api/v1/metadata", { abort })).data).sort();
+
+export const labelNames = async (match: string, abort: AbortSignal): Promise<string[]> => (await ask<{ data: string[] }>("GET", "/prometheus/api/v1/labels", { query: { "match[]": match }, abort })).data;
+export const labelValues = async (name: string, match: string, abort: AbortSignal): Promise<string[]> => (await ask<{ data: string[] }>("GET", `/prometheus/api/v1/label/${name}/values`, { query: { "match[]": match }, abort })).data;
+
+const palette = ["c-blue", "c-orange", "c-teal", "c-purple", "c-red", "c-pink", "c-grey"];
+
+/** The name of a series; labels that all of them share are left out of it. */
+export function seriesNames(list: { labels: Record<string, string> }[]): string[] {
+  const first = list[0]?.labels ?? {};
+  const shared = list.length > 1 ? Object.keys(first).filter((k) => list.every((s) => s.labels[k] === first[k])) : ["agent", "job"];
+  return list.map(({ labels }) => {
+    const rest = Object.keys(labels).filter((k) => k !== "__name__" && !shared.includes(k)).sort();
+    const name = shared.includes("__name__") ? "" : (labels.__name__ ?? "");
+    return (rest.length ? `${name}{${rest.map((k) => `${k}="${labels[k]}"`).join(", ")}}` : name) || labels.__name__ || "{}";
+  });
+}
+
+export function linesOf(series: Drawn[], offset = 0, names = seriesNames(series)): Line[] {
+  return series.map((s, i) => ({ label: names[i]!, color: palette[(i + offset) % palette.length]!, curve: s.curve, fill: series.length === 1 && !offset }));
+}
