@@ -163,22 +163,24 @@ func TestNoSecretInTheFiles(t *testing.T) {
 	}
 }
 
-func TestDockerfile(t *testing.T) {
-	raw := read(t, "deploy/docker/Dockerfile")
-	ast, err := parser.Parse(bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
+// dockerfile returns the stages of the Dockerfile, and says what BuildKit warns of.
+func dockerfile(t *testing.T, warn func(string)) []instructions.Stage {
+	t.Helper()
+	ast, err := parser.Parse(bytes.NewReader(read(t, "deploy/docker/Dockerfile")))
+	must(t, err)
 	for _, w := range ast.Warnings {
-		t.Errorf("%s", w.Short)
+		warn(w.Short)
 	}
 	lint := linter.New(&linter.Config{Warn: func(rule, description, url, text string, location []parser.Range) {
-		t.Errorf("Dockerfile:%v: %s: %s", location, rule, text)
+		warn(fmt.Sprintf("Dockerfile:%v: %s: %s", location, rule, text))
 	}})
 	stages, _, err := instructions.Parse(ast.AST, lint)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	return stages
+}
+
+func TestDockerfile(t *testing.T) {
+	stages := dockerfile(t, func(warning string) { t.Error(warning) })
 	users := map[string]string{}
 	for _, stage := range stages {
 		user := users[stage.BaseName]

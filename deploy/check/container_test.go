@@ -2,8 +2,6 @@ package check
 
 import (
 	"bytes"
-	"errors"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -18,8 +16,6 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/linter"
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
 // image is what the Dockerfile says of one of its targets.
@@ -98,10 +94,7 @@ func TestContainers(t *testing.T) {
 // images reads the Dockerfile's targets.
 func images(t *testing.T) map[string]image {
 	t.Helper()
-	ast, err := parser.Parse(bytes.NewReader(read(t, "deploy/docker/Dockerfile")))
-	must(t, err)
-	stages, _, err := instructions.Parse(ast.AST, linter.New(&linter.Config{Warn: func(string, string, string, string, []parser.Range) {}}))
-	must(t, err)
+	stages := dockerfile(t, func(string) {})
 	all := map[string]image{}
 	for _, stage := range stages {
 		im := all[stage.BaseName]
@@ -311,7 +304,7 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 
 func must(t *testing.T, err error) {
 	t.Helper()
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err != nil {
 		t.Fatal(err)
 	}
 }
