@@ -18,12 +18,16 @@ const (
 // to time until ctx ends. The heap's is the runtime's business: what was given back of
 // that was taken again within seconds.
 func trim(ctx context.Context) error {
+	var own program
 	for wait := trimFirst; ; wait = trimEvery {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(wait):
 		}
-		releaseProgram()
+		if wait == trimFirst {
+			own = cutProgram()
+		}
+		own.release()
 	}
 }
