@@ -92,6 +92,34 @@ func TestReadersMissNothing(t *testing.T) {
 	}
 }
 
+// TestP26ReadersFindWhatGotLostOnTheWay: also where nothing comes after it.
+func TestP26ReadersFindWhatGotLostOnTheWay(t *testing.T) {
+	b, ctx := inProcess(t), t.Context()
+	r := b.Alerts()
+	if list, err := r.Fetch(ctx, 2, 0); err != nil || len(list) != 0 {
+		t.Fatal(list, err)
+	}
+	if err := b.PublishAlerts(ctx, 0, []broker.Alert{{Fingerprint: "aa", Data: []byte("last")}}); err != nil {
+		t.Fatal(err)
+	}
+	r.Lose(t)
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		list, err := r.Fetch(ctx, 2, 100*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) == 1 && string(list[0].Data) == "last" {
+			break
+		}
+		if len(list) > 0 || time.Now().After(deadline) {
+			t.Fatalf("read %v, want the one that got lost", list)
+		}
+	}
+	if list, err := r.Fetch(ctx, 2, 2*time.Second); err != nil || len(list) != 0 {
+		t.Errorf("once more: %v, %v", list, err)
+	}
+}
+
 // TestLeasesEndByThemselves: nobody else gets one before, and its owner can prolong it.
 func TestLeasesEndByThemselves(t *testing.T) {
 	b, ctx := inProcess(t), t.Context()
