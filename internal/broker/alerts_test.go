@@ -118,6 +118,19 @@ func TestP26ReadersFindWhatGotLostOnTheWay(t *testing.T) {
 	if list, err := r.Fetch(ctx, 2, 2*time.Second); err != nil || len(list) != 0 {
 		t.Errorf("once more: %v, %v", list, err)
 	}
+	if err := b.PublishAlerts(ctx, 0, []broker.Alert{{Fingerprint: "bb", Data: []byte("last")}}); err != nil {
+		t.Fatal(err)
+	}
+	all := b.AlertsFrom(0)
+	if list, err := all.Fetch(ctx, 1, 0); err != nil || len(list) != 1 || all.Left() != 1 {
+		t.Fatal(list, err, all.Left())
+	}
+	all.Lose(t)
+	for deadline := time.Now().Add(10 * time.Second); all.Left() > 0; { // who does not wait finds it as well
+		if _, err := all.Fetch(ctx, 1, 0); err != nil || time.Now().After(deadline) {
+			t.Fatal("it is not found", err)
+		}
+	}
 }
 
 // TestLeasesEndByThemselves: nobody else gets one before, and its owner can prolong it.

@@ -76,8 +76,15 @@ func (r *Reader) Fetch(ctx context.Context, max int, wait time.Duration) ([]Reco
 		return nil, r.failed(err)
 	}
 	list, err := r.collect(batch)
-	if len(list) > 0 || err != nil || wait < shortWait {
+	if len(list) > 0 || err != nil {
 		return list, r.failed(err)
+	}
+	if wait < shortWait {
+		if r.left > 0 {
+			r.looked = time.Time{} // there should have been one
+			return nil, r.look(ctx)
+		}
+		return nil, nil
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
