@@ -77,6 +77,11 @@ func (b *Broker) Alerts() *Reader {
 	return &Reader{b: b, stream: alertsStream, subject: alertsSubject + ">", last: true}
 }
 
+// AlertsFrom returns a reader of all partitions' changes from a sequence number on.
+func (b *Broker) AlertsFrom(seq uint64) *Reader {
+	return &Reader{b: b, stream: alertsStream, subject: alertsSubject + ">", next: max(seq, 1)}
+}
+
 // FingerprintOf returns the fingerprint that a record of Alerts is about.
 func FingerprintOf(r Record) string { return lastToken(r.Subject) }
 

@@ -92,6 +92,47 @@ func TestReadersMissNothing(t *testing.T) {
 	}
 }
 
+// TestP26ReadersFindWhatGotLostOnTheWay: also where nothing comes after it.
+func TestP26ReadersFindWhatGotLostOnTheWay(t *testing.T) {
+	b, ctx := inProcess(t), t.Context()
+	r := b.Alerts()
+	if list, err := r.Fetch(ctx, 2, 0); err != nil || len(list) != 0 {
+		t.Fatal(list, err)
+	}
+	if err := b.PublishAlerts(ctx, 0, []broker.Alert{{Fingerprint: "aa", Data: []byte("last")}}); err != nil {
+		t.Fatal(err)
+	}
+	r.Lose(t)
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		list, err := r.Fetch(ctx, 2, 100*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) == 1 && string(list[0].Data) == "last" {
+			break
+		}
+		if len(list) > 0 || time.Now().After(deadline) {
+			t.Fatalf("read %v, want the one that got lost", list)
+		}
+	}
+	if list, err := r.Fetch(ctx, 2, 2*time.Second); err != nil || len(list) != 0 {
+		t.Errorf("once more: %v, %v", list, err)
+	}
+	if err := b.PublishAlerts(ctx, 0, []broker.Alert{{Fingerprint: "bb", Data: []byte("last")}}); err != nil {
+		t.Fatal(err)
+	}
+	all := b.AlertsFrom(0)
+	if list, err := all.Fetch(ctx, 1, 0); err != nil || len(list) != 1 || all.Left() != 1 {
+		t.Fatal(list, err, all.Left())
+	}
+	all.Lose(t)
+	for deadline := time.Now().Add(10 * time.Second); all.Left() > 0; { // who does not wait finds it as well
+		if _, err := all.Fetch(ctx, 1, 0); err != nil || time.Now().After(deadline) {
+			t.Fatal("it is not found", err)
+		}
+	}
+}
+
 // TestLeasesEndByThemselves: nobody else gets one before, and its owner can prolong it.
 func TestLeasesEndByThemselves(t *testing.T) {
 	b, ctx := inProcess(t), t.Context()

@@ -41,16 +41,21 @@ func (d *Dispatcher) offer(g *group, ch *channel, list []Alert, now time.Time) {
 	if len(list) == 0 {
 		return
 	}
-	s := standingOf(list, d.acked)
-	reason := dl.rec.needs(s, ch.ChannelConfig, g.route.Repeat, now)
-	if reason == "" {
-		return
+	d.metrics.untold("late").Add(g.tooLate(now))
+	for known, more := dl.rec.Upto, true; more; {
+		list, upto, further := g.present(list, known)
+		s := standingOf(list, d.acked)
+		if reason := dl.rec.needs(s, ch.ChannelConfig, g.route.Repeat, now); reason != "" {
+			p := &pending{Told: dl.rec.after(s, upto, now)}
+			if ch.SendResolved || len(s.firing) > 0 {
+				p.Notification = d.message(g, ch, dl, reason, list, now)
+			}
+			d.start(g, ch, dl, p)
+			dl.missed = further
+			return
+		}
+		known, more = upto, further
 	}
-	p := &pending{Told: dl.rec.after(s, now)}
-	if ch.SendResolved || len(s.firing) > 0 {
-		p.Notification = d.message(g, ch, dl, reason, list, now)
-	}
-	d.start(g, ch, dl, p)
 }
 
 // message makes the message that tells a channel of alerts.
@@ -300,11 +305,15 @@ func (d *Dispatcher) yield(ctx context.Context, j *job) {
 	if err != nil {
 		d.metrics.storeErrors.Inc()
 		d.log.Warn("read notification log", "err", err)
-		j.dl.busy, j.dl.missed = false, false
+		d.at(time.Now().Add(storeTimeout), func(time.Time) {
+			j.dl.busy, j.dl.missed = false, true
+			d.catchUp(j)
+		})
 		return
 	}
 	rec.Channel, rec.Group = j.dl.rec.Channel, j.dl.rec.Group
 	j.dl.rec, j.dl.revision = rec, revision
+	j.dl.missed = true // what we were about to tell may not be in it
 	if rec.Pending.key() == "" {
 		j.dl.busy = false
 		d.catchUp(j)

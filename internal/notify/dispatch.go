@@ -168,10 +168,11 @@ func (d *Dispatcher) wakeUp() {
 }
 
 // Put tells how alerts stand. The changes of one fingerprint must come in their order;
-// what is older than what is known, or the same, changes nothing. After a restart, all
-// alerts that fire and those that have ended since the last run have to be put once
-// more: the log knows what was told. It never waits for a delivery. The error is
-// Invalid for an alert without fingerprint, labels or start, and ResourceExhausted
+// what is older than what is known, or the same, changes nothing. After a restart, how
+// the alerts stood at the last run's Floor, and all changes since, have to be put once
+// more, before Run: the log knows what was told. What changed twice or more meanwhile is
+// told in that order, where it was to be told before it changed again. Put never waits
+// for a delivery. The error is Invalid for an alert without fingerprint, labels or start, and ResourceExhausted
 // where too many fire; the other alerts are taken nevertheless.
 func (d *Dispatcher) Put(alerts ...Alert) error {
 	d.mu.Lock()
@@ -194,7 +195,13 @@ func (d *Dispatcher) put(a Alert, now time.Time) error {
 		return sentinel.Errorf(sentinel.Invalid, "alert %.60q: fingerprint, labels, state and start are needed", a.Fingerprint)
 	}
 	a = a.clean()
+	if a.Changed.IsZero() {
+		a.Changed = now
+	}
 	known := d.firing[a.Fingerprint]
+	if known != nil && len(a.Annotations) == 0 && a.StartsAt.Equal(known.StartsAt) {
+		a.Annotations = known.Annotations
+	}
 	switch {
 	case known != nil && a.StartsAt.Before(known.StartsAt):
 		return nil
@@ -238,8 +245,8 @@ func (d *Dispatcher) Alerts() []Alert {
 	defer d.mu.Unlock()
 	all := map[string]Alert{}
 	for _, g := range d.groups {
-		for fp, a := range g.members {
-			all[fp] = *a
+		for fp, m := range g.members {
+			all[fp] = m.Alert
 		}
 	}
 	out := make([]Alert, 0, len(all))

@@ -99,6 +99,8 @@ type bench struct {
 	done  chan error
 	seen  []notify.Delivery
 	mu    sync.Mutex
+	// before, if set, puts what a new process knows before it runs.
+	before func(*notify.Dispatcher)
 }
 
 func newBench(t *testing.T, conf string) *bench {
@@ -131,6 +133,9 @@ func (b *bench) run() {
 	b.d = notify.New(notify.Options{Routing: routing(b.t, b.conf), Store: b.store, Silences: b.sil, Log: slog.New(slog.DiscardHandler), Metrics: b.reg,
 		Receivers: map[string][]notify.Channel{"a": channel("a", b.a), "b": channel("b", b.b)},
 		Delivered: func(d notify.Delivery) { b.mu.Lock(); b.seen = append(b.seen, d); b.mu.Unlock() }})
+	if b.before != nil {
+		b.before(b.d)
+	}
 	ctx, cancel := context.WithCancel(b.t.Context())
 	b.done = make(chan error, 1)
 	go func() { b.done <- b.d.Run(ctx) }()

@@ -1,11 +1,9 @@
 package notify
 
 import (
-	"cmp"
 	"container/heap"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -20,12 +18,12 @@ type group struct {
 	route *Route
 
 	labels  map[string]string
-	members map[string]*Alert    // by fingerprint; an alert that changes is another pointer
+	members map[string]*member   // by fingerprint
+	earlier map[string][]*member // by fingerprint: changes before that, which have still to be told
+	last    Position             // of all changes so far
 	since   map[string]time.Time // when each firing alert was first to be told
-	// flushed are the ended alerts that the last flush has looked at.
-	flushed []*Alert
-	next    time.Time // of the next flush
-	gen     int       // counts the schedules; only the last one counts
+	next    time.Time            // of the next flush
+	gen     int                  // counts the schedules; only the last one counts
 }
 
 // event is something to do at a time.
@@ -68,27 +66,30 @@ func (d *Dispatcher) insert(rt *Route, a *Alert, now time.Time) {
 		if part > 1 {
 			key = rt.GroupKey(a.Labels) + "/" + strconv.Itoa(part)
 		}
-		g := d.groups[rt.path+":"+key]
+		g, wait := d.groups[rt.path+":"+key], time.Duration(0)
 		if g == nil {
 			g = &group{id: rt.path + ":" + key, key: key, route: rt, labels: rt.groupLabels(a.Labels),
-				members: map[string]*Alert{}, since: map[string]time.Time{}, next: now.Add(rt.Wait)}
+				members: map[string]*member{}, since: map[string]time.Time{}, next: now.Add(rt.Wait)}
+			wait = rt.Wait
 			if a.StartsAt.Add(rt.Wait).Before(now) {
 				g.next = now // it has waited long enough, before a restart for instance
 			}
 			d.groups[g.id] = g
 			d.schedule(g)
+		} else {
+			wait = max(0, g.next.Sub(now))
 		}
-		old, member := g.members[a.Fingerprint]
-		if !member && len(g.members) >= maxMembers {
+		old, there := g.members[a.Fingerprint]
+		if !there && len(g.members) >= maxMembers {
 			continue
 		}
-		if rt.Flap != nil && (!member || old.State != a.State || !old.StartsAt.Equal(a.StartsAt)) {
+		if rt.Flap != nil && (!there || old.State != a.State || !old.StartsAt.Equal(a.StartsAt)) {
 			d.flapped(rt, a.Fingerprint, now)
 		}
-		if member && !old.StartsAt.Equal(a.StartsAt) {
+		if there && !old.StartsAt.Equal(a.StartsAt) {
 			delete(g.since, a.Fingerprint)
 		}
-		g.members[a.Fingerprint] = a
+		g.follow(&member{Alert: *a, wait: wait})
 		return
 	}
 }
@@ -119,12 +120,10 @@ func (d *Dispatcher) schedule(g *group) {
 // sorted returns the members, firing ones first, then by fingerprint.
 func (g *group) sorted() []*Alert {
 	out := make([]*Alert, 0, len(g.members))
-	for _, a := range g.members {
-		out = append(out, a)
+	for _, m := range g.members {
+		out = append(out, &m.Alert)
 	}
-	slices.SortFunc(out, func(a, b *Alert) int {
-		return cmp.Or(strings.Compare(string(a.State), string(b.State)), strings.Compare(a.Fingerprint, b.Fingerprint))
-	})
+	slices.SortFunc(out, order)
 	return out
 }
 
@@ -157,14 +156,17 @@ func (d *Dispatcher) inhibited(labels map[string]string) bool {
 
 // flush tells the channels of a group what they have to know.
 func (d *Dispatcher) flush(g *group, now time.Time) {
-	g.flushed = g.flushed[:0]
-	for _, a := range g.members {
-		if a.State == Resolved {
-			g.flushed = append(g.flushed, a)
+	for _, m := range g.members {
+		m.looked = true
+	}
+	for _, line := range g.earlier {
+		for _, m := range line {
+			m.looked = true
 		}
 	}
 	list := d.tellable(g, now)
 	for _, a := range list {
+		g.members[a.Fingerprint].shown = true
 		if _, ok := g.since[a.Fingerprint]; !ok && a.State == Firing {
 			g.since[a.Fingerprint] = d.firstTold(g, a, now)
 		}
@@ -194,19 +196,32 @@ func minTime(a, b time.Time) time.Time {
 	return a
 }
 
-// settle removes the ended alerts that every channel has been told of, and the group
-// when nothing is left in it.
+// settle takes note that every channel has been told of what flushes have looked at,
+// removes what of it has ended, and the group when nothing is left in it.
 func (d *Dispatcher) settle(g *group, now time.Time) {
 	if d.groups[g.id] != g || d.unsettled(g) {
 		return
 	}
-	for _, a := range g.flushed {
-		if g.members[a.Fingerprint] == a && !d.damped(g.route, a.Fingerprint, now) {
-			delete(g.members, a.Fingerprint)
-			delete(g.since, a.Fingerprint)
+	for fp, m := range g.members {
+		if m.settled = m.settled || m.looked; !m.settled || m.State == Firing {
+			continue
+		}
+		if d.damped(g.route, fp, now) {
+			continue
+		}
+		if m.brief {
+			d.metrics.untold("brief").Inc()
+		}
+		delete(g.members, fp)
+		delete(g.since, fp)
+	}
+	for fp, line := range g.earlier {
+		if line = slices.DeleteFunc(line, func(m *member) bool { return m.looked }); len(line) == 0 {
+			delete(g.earlier, fp)
+		} else {
+			g.earlier[fp] = line
 		}
 	}
-	g.flushed = g.flushed[:0]
 	if len(g.members) == 0 {
 		delete(d.groups, g.id)
 	}
@@ -234,7 +249,7 @@ func (d *Dispatcher) escalationDue(g *group) (time.Time, bool) {
 	for _, e := range g.route.Escalations {
 		for fp, since := range g.since {
 			a := g.members[fp]
-			if a == nil || a.State != Firing || d.acked(*a) {
+			if a == nil || a.State != Firing || d.acked(a.Alert) {
 				continue
 			}
 			// What was due before and is held back now is looked at again with the next flush.

@@ -19,6 +19,8 @@ type told struct {
 	Resolved []string         `json:"resolved,omitempty"`
 	// Acked means that the channel knows that all of Firing is acknowledged.
 	Acked bool `json:"acked,omitempty"`
+	// Upto is the position up to which the channel knows of all changes that it was to know.
+	Upto Position `json:"upto,omitzero"`
 }
 
 // record is what the notification log keeps of one channel and one group.
@@ -77,8 +79,8 @@ func (s standing) digest() string {
 }
 
 // after returns what a channel has been told once it got the standing.
-func (r *record) after(s standing, now time.Time) told {
-	t := told{Firing: make(map[string]int64, len(s.firing)), Resolved: s.resolved, Acked: s.acked}
+func (r *record) after(s standing, upto Position, now time.Time) told {
+	t := told{Firing: make(map[string]int64, len(s.firing)), Resolved: s.resolved, Acked: s.acked, Upto: upto}
 	for _, fp := range s.firing {
 		t.Firing[fp] = now.Unix()
 		if since, ok := r.Firing[fp]; ok {

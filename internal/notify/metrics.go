@@ -34,6 +34,12 @@ func (m *dispatcherMetrics) suppressed(by string) telemetry.Counter {
 	return m.reg.Counter("sentinel_notify_alerts_suppressed_total", "by", by)
 }
 
+// untold counts incidents of whose begin and end nobody was told: brief ones ended
+// before the route wanted them told, of late ones nobody could tell until long after.
+func (m *dispatcherMetrics) untold(why string) telemetry.Counter {
+	return m.reg.Counter("sentinel_notify_incidents_untold_total", "why", why)
+}
+
 // sent counts messages that were delivered.
 func (m *dispatcherMetrics) sent(kind string) telemetry.Counter {
 	return m.reg.Counter("sentinel_notify_messages_sent_total", "kind", kind)

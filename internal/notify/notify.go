@@ -40,6 +40,9 @@ type Alert struct {
 	EndsAt      time.Time         `json:"ends_at,omitzero"` // zero while it fires
 	Runbook     string            `json:"runbook,omitempty"`
 	Source      string            `json:"source,omitempty"` // a link to where the alert comes from
+
+	Changed  time.Time `json:"-"` // when it came to stand so, by the service's clock; zero: when it is put
+	Position Position  `json:"-"` // of that change
 }
 
 // Name returns the label alertname.

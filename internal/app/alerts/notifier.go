@@ -151,11 +151,19 @@ func (n *Notifier) dispatch(ctx context.Context, w *wishes, cfg storedConfig, se
 		return err
 	}
 	n.Log.Info("telling people", "version", cfg.Version, "receivers", len(setup.Receivers))
-	group.Go(func() error { return d.Run(run) })
+	ready := make(chan struct{})
+	group.Go(func() error {
+		select { // who does not know yet what has ended must not say that it fires
+		case <-run.Done():
+			return nil
+		case <-ready:
+			return d.Run(run)
+		}
+	})
 	for _, dog := range watchdogs {
 		group.Go(func() error { return dog.Run(run) })
 	}
-	group.Go(func() error { return n.feed(run, d, w) })
+	group.Go(func() error { return n.feed(run, d, w, sync.OnceFunc(func() { close(ready) })) })
 	group.Go(func() error { return n.Broker.Answer(run, broker.TopicNotifier, answers{d, setup, run}.answer) })
 	group.Go(func() error {
 		defer stop()
@@ -178,44 +186,131 @@ func (n *Notifier) dispatch(ctx context.Context, w *wishes, cfg storedConfig, se
 	return group.Wait()
 }
 
-// feed hands the dispatcher how every incident stands, and then each change.
-func (n *Notifier) feed(ctx context.Context, d *notify.Dispatcher, w *wishes) error {
-	reader := n.Broker.Alerts()
-	defer func() { reader.Drop(ctx) }()
-	stored, begun := n.Broker.Store(), false
+// keyPlace is where the notifier notes from where on its successor has to read: a
+// broker.Judged.
+const keyPlace = "place"
+
+// placeEvery is how often that is noted.
+const placeEvery = time.Second
+
+// feed hands the dispatcher how every incident stood where its predecessor was, then
+// all changes since, and each that comes. ready is called before the latter.
+func (n *Notifier) feed(ctx context.Context, d *notify.Dispatcher, w *wishes, ready func()) error {
+	var reader *broker.Reader
+	defer func() {
+		if reader != nil {
+			reader.Drop(ctx)
+		}
+	}()
+	stored, noted, notedAt := "", uint64(0), time.Time{}
 	acked := map[ack]bool{}
 	for ctx.Err() == nil {
 		if name := n.Broker.Store(); name != stored { // its numbers begin anew
-			reader.Drop(ctx)
-			reader, stored, begun = n.Broker.Alerts(), name, false
+			if reader != nil {
+				reader.Drop(ctx)
+			}
+			r, err := n.catchUp(ctx, d, name)
+			if err != nil {
+				pause(ctx)
+				continue
+			}
+			reader, stored, noted = r, name, 0
+			ready()
 		}
 		list, err := reader.Fetch(ctx, 256, 500*time.Millisecond)
 		if err != nil {
-			select {
-			case <-ctx.Done():
-			case <-time.After(200 * time.Millisecond):
-			}
+			pause(ctx)
 			continue
 		}
 		for _, rec := range list {
-			n.put(d, rec, begun)
-		}
-		begun = begun || reader.Left() == 0
-		if !begun {
-			continue
+			n.put(d, rec, stored, true)
 		}
 		_, _, acks, _, _ := w.get()
 		n.acknowledge(ctx, d, acks, acked)
+		if time.Since(notedAt) < placeEvery {
+			continue
+		}
+		if place := d.Floor(notify.Position{Log: stored, Seq: max(reader.Next(), 1)}).Seq; place != noted && n.notePlace(ctx, stored, place) == nil {
+			noted, notedAt = place, time.Now()
+		}
 	}
 	return nil
 }
 
-// put tells the dispatcher of a change; live says that those before were put as well.
-func (n *Notifier) put(d *notify.Dispatcher, rec broker.Record, live bool) {
-	a, ok := alertOf(rec.Data, live)
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
+// catchUp puts what there is, and returns a reader of what comes after it.
+func (n *Notifier) catchUp(ctx context.Context, d *notify.Dispatcher, stored string) (*broker.Reader, error) {
+	place, err := n.place(ctx, stored)
+	if err != nil {
+		return nil, err
+	}
+	r := n.Broker.Alerts()
+	err = readAll(ctx, r, func(rec broker.Record) {
+		if place == 0 || rec.Seq < place {
+			n.put(d, rec, stored, false)
+		}
+	})
+	if err != nil || place == 0 { // then nobody knows what came before: what follows is told change by change
+		return r, err
+	}
+	r.Drop(ctx)
+	r = n.Broker.AlertsFrom(place)
+	return r, readAll(ctx, r, func(rec broker.Record) { n.put(d, rec, stored, true) })
+}
+
+// readAll reads what was there at the first Fetch. After an error the reader is dropped.
+func readAll(ctx context.Context, r *broker.Reader, take func(broker.Record)) error {
+	for first := true; first || r.Left() > 0; first = false {
+		list, err := r.Fetch(ctx, 256, 0)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			r.Drop(ctx)
+			return err
+		}
+		for _, rec := range list {
+			take(rec)
+		}
+	}
+	return nil
+}
+
+// place returns from where on the predecessor wants changes to be read again, 0 where
+// there was none.
+func (n *Notifier) place(ctx context.Context, stored string) (uint64, error) {
+	e, err := n.Broker.Bucket(broker.BucketNotify).Get(ctx, keyPlace)
+	if err != nil && sentinel.CodeOf(err) != sentinel.NotFound {
+		return 0, err
+	}
+	var at broker.Judged
+	if err != nil || json.Unmarshal(e.Value, &at) != nil || at.Store != stored {
+		return 0, nil //nolint:nilerr // another store's numbers say nothing
+	}
+	return at.Next, nil
+}
+
+func (n *Notifier) notePlace(ctx context.Context, stored string, next uint64) error {
+	raw, err := json.Marshal(broker.Judged{Store: stored, Next: next})
+	if err == nil {
+		_, err = n.Broker.Bucket(broker.BucketNotify).Put(ctx, keyPlace, raw)
+	}
+	return err
+}
+
+// put tells the dispatcher of a change; inOrder says that those before were put as well.
+func (n *Notifier) put(d *notify.Dispatcher, rec broker.Record, stored string, inOrder bool) {
+	a, ok := alertOf(rec.Data, inOrder)
 	if !ok {
 		return
 	}
+	a.Position = notify.Position{Log: stored, Seq: rec.Seq}
 	if err := d.Put(a); err != nil {
 		n.Log.Warn("an incident cannot be told", "fingerprint", a.Fingerprint, "error", err)
 	}
@@ -228,9 +323,9 @@ func alertOf(raw []byte, inOrder bool) (notify.Alert, bool) {
 	if err != nil {
 		return notify.Alert{}, false
 	}
-	a := notify.Alert{Fingerprint: c.Fingerprint, Labels: c.Labels, Annotations: c.Annotations, State: notify.Firing, StartsAt: c.FiredAt, Runbook: c.Runbook}
+	a := notify.Alert{Fingerprint: c.Fingerprint, Labels: c.Labels, Annotations: c.Annotations, State: notify.Firing, StartsAt: c.FiredAt, Runbook: c.Runbook, Changed: c.Now}
 	switch {
-	case c.State == alerting.Firing, c.State == alerting.Unknown && c.Was == alerting.Firing && !inOrder:
+	case c.State == alerting.Firing, c.State == alerting.Unknown && c.Was == alerting.Firing:
 	case c.State == alerting.Resolved, !inOrder && c.State != alerting.Unknown:
 		a.State, a.EndsAt = notify.Resolved, c.EndsAt
 		for _, t := range []time.Time{c.StartsAt, c.At} {

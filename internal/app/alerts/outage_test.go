@@ -2,11 +2,17 @@ package alerts_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/sentinelgo/sentinel/internal/alerting"
+	"github.com/sentinelgo/sentinel/internal/alerting/live"
+	"github.com/sentinelgo/sentinel/internal/broker"
 	"github.com/sentinelgo/sentinel/internal/broker/embedded"
 	"github.com/sentinelgo/sentinel/internal/localpg"
 	"github.com/sentinelgo/sentinel/internal/postgres"
@@ -97,6 +103,70 @@ func TestP26P27AlertsGoOnWithoutTheDatabase(t *testing.T) {
 	})
 	if first[0] != "inactive>firing" || first[1] != "firing>resolved" || first[2] != "inactive>firing" || second[1] != "firing>resolved" {
 		t.Errorf("history: %v, %v", first, second)
+	}
+}
+
+// write puts changes of an incident into the stream that no worker has made: it is over
+// when somebody reads it.
+func (r *rig) write(agent int, changes ...alerting.Transition) {
+	r.t.Helper()
+	id, seq := r.agents[agent].cred.Agent, uint64(0)
+	for i, tr := range changes {
+		tr.Version, tr.Rule, tr.Agent = 1, "test/Gone", id
+		tr.Fingerprint = alerting.Fingerprint(tr.Rule, id, "")
+		tr.Labels = map[string]string{"alertname": "Gone", "hostname": fmt.Sprint("host-", agent)}
+		tr.Machine.State = alerting.Inactive
+		raw, err := json.Marshal(live.Change{N: time.Now().UnixMilli() + int64(i), Transition: tr})
+		must(r.t, err)
+		list := []broker.Alert{{Fingerprint: tr.Fingerprint, Data: raw, Seq: seq}}
+		must(r.t, r.b.PublishAlerts(r.t.Context(), broker.Partition(id, r.b.Partitions()), list))
+		seq = list[0].Seq
+	}
+}
+
+// TestP27WhatCameAndWentWhileNobodyToldIsTold once, begin and end, in their order.
+func TestP27WhatCameAndWentWhileNobodyToldIsTold(t *testing.T) {
+	r := newRig(t, 2, postgrestest.URL(t))
+	r.rules(hotRule)
+	r.tell()
+	stop := r.work()
+	r.ready()
+	now := time.Now()
+	r.send(0, now, 35, 1)
+	r.hook.until(t, 20*time.Second, "nobody is told", func(n []note) bool { return told(n, "host-0", "firing") == 1 })
+	waitFor(t, 10*time.Second, "it is not noted how far people were told", func() bool {
+		_, err := r.b.Bucket(broker.BucketNotify).Get(t.Context(), "place")
+		return err == nil
+	})
+	stop()
+	var changes []alerting.Transition
+	for i := range 2 {
+		at := now.Add(time.Duration(i-2) * 20 * time.Second).Truncate(time.Millisecond)
+		firing := alerting.Transition{From: alerting.Inactive, To: alerting.Firing, At: at, Now: at}
+		firing.State, firing.StartsAt, firing.FiredAt = alerting.Firing, at, at
+		end := alerting.Transition{From: alerting.Firing, To: alerting.Resolved, At: at.Add(10 * time.Second), Now: at.Add(10 * time.Second)}
+		end.State, end.StartsAt, end.FiredAt, end.EndsAt = alerting.Resolved, at, at, end.At
+		changes = append(changes, firing, end)
+	}
+	r.write(1, changes...)
+	for range 2 { // the second one has nothing to tell
+		stop = r.work()
+		r.hook.until(t, 30*time.Second, "what came and went is not told", func(n []note) bool { return told(n, "host-1", "resolved") == 2 })
+		r.ready()
+		stop()
+	}
+	got, _ := r.hook.notes()
+	var list []string
+	for _, n := range got {
+		if n.host == "host-1" {
+			list = append(list, fmt.Sprint(n.status, " ", n.startsAt.Sub(now).Round(20*time.Second)))
+		}
+	}
+	if want := []string{"firing -40s", "resolved -40s", "firing -20s", "resolved -20s"}; !slices.Equal(list, want) {
+		t.Errorf("told %v, want %v", list, want)
+	}
+	if n := told(got, "host-0", "firing"); n != 1 {
+		t.Errorf("what fires all the time was told in %d messages", n)
 	}
 }
 
