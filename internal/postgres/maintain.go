@@ -65,6 +65,11 @@ func (db *DB) Maintain(ctx context.Context, now time.Time, keep Retention) (Main
 		return stats, failed("prune the ledger", err)
 	}
 	stats.Ledger = tag.RowsAffected()
+	if keep.Minute > 0 {
+		if _, err := db.pool.Exec(ctx, `DELETE FROM late_data WHERE until < $1`, now.Add(-keep.Minute)); err != nil {
+			return stats, failed("prune what came late", err)
+		}
+	}
 	if keep.Letters > 0 {
 		tag, err := db.pool.Exec(ctx, `DELETE FROM dead_letters WHERE created_at < $1`, now.Add(-keep.Letters))
 		if err != nil {

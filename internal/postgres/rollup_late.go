@@ -76,6 +76,11 @@ func (r *roller) remake(ctx context.Context, t tier, marks []mark) (busy bool, e
 		if _, err := tx.Exec(ctx, `DELETE FROM rollup_dirty WHERE id = ANY($1)`, ids); err != nil {
 			return err
 		}
+		if t.step == time.Minute {
+			if err := noteLate(ctx, tx, marks); err != nil {
+				return fmt.Errorf("note what came late: %w", err)
+			}
+		}
 		// A bucket that the first pass has not reached needs no second one; one
 		// whose source is gone must keep what was made from it.
 		upTo, _ := st.window(t)
