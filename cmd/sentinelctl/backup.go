@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,12 +24,23 @@ type backup struct {
 	Configs []api.AgentConfig `json:"agent_configs"`
 	Agents  []backupAgent     `json:"agents"`
 	Rules   []backupRule      `json:"alert_rules,omitempty"`
+	Plugins []backupPlugin    `json:"plugins,omitempty"`
 }
 
 type backupRule struct {
 	Group string `json:"group"`
 	Alert string `json:"alert"`
 	YAML  string `json:"yaml"`
+}
+
+type backupPlugin struct {
+	Name     string            `json:"name"`
+	Version  string            `json:"version"`
+	Digest   string            `json:"digest"`
+	Selector map[string]string `json:"selector"`
+	Stages   []int32           `json:"stages"`
+	Hold     int               `json:"hold_seconds"`
+	Bundle   []byte            `json:"bundle"`
 }
 
 type backupAgent struct {
@@ -43,8 +55,8 @@ const backupFormat = "sentinel backup v1"
 func (c *ctl) backupCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "backup [FILE]", Short: "Write what people have configured to a file, or to standard output", Args: command.Args(0, 1, "the file to write"),
 		Long: `Write what people have configured to a file, or to standard output: what agents are
-told to collect, alerting rules, and the agents' labels. It holds no secret and no
-sample. The notification file, which has secrets, stays in the database.
+told to collect, alerting rules, plugins with their roll-outs, and the agents' labels.
+It holds no secret and no sample. The notification file, which has secrets, stays in the database.
 
 Identities, keys (sealed), users and samples are in the database alone: back that up
 with PostgreSQL's means (pg_dump), and the master key file beside it.`,
@@ -72,6 +84,17 @@ with PostgreSQL's means (pg_dump), and the master key file beside it.`,
 		for _, r := range rules {
 			b.Rules = append(b.Rules, backupRule{r.Group, r.Alert, r.YAML})
 		}
+		plugins, err := client.Plugins(cmd.Context())
+		if err != nil {
+			return err
+		}
+		for _, p := range plugins {
+			bundle, err := client.PluginBundle(cmd.Context(), p.Name)
+			if err != nil {
+				return err
+			}
+			b.Plugins = append(b.Plugins, backupPlugin{p.Name, p.Version, p.Digest, p.Selector, p.Stages, p.Hold, bundle})
+		}
 		if len(args) == 0 {
 			return writeJSON(cmd.OutOrStdout(), b)
 		}
@@ -86,7 +109,7 @@ with PostgreSQL's means (pg_dump), and the master key file beside it.`,
 		if err != nil {
 			return fmt.Errorf("write backup: %w", err)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d rules, %d configurations and %d agents are in %s\n", len(b.Rules), len(b.Configs), len(b.Agents), args[0])
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d rules, %d plugins, %d configurations and %d agents are in %s\n", len(b.Rules), len(b.Plugins), len(b.Configs), len(b.Agents), args[0])
 		return err
 	}
 	return cmd
@@ -94,8 +117,8 @@ with PostgreSQL's means (pg_dump), and the master key file beside it.`,
 
 func (c *ctl) restoreCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "restore FILE", Short: "Bring back what a backup holds", Args: command.Args(1, 1, "the file that backup wrote; - is standard input"),
-		Long: `Bring back what a backup holds: configurations are made or changed, agents that are
-registered get their labels and are disabled or enabled. Nothing is removed, and what
+		Long: `Bring back what a backup holds: configurations, rules and plugins are made or changed,
+agents that are registered get their labels and are disabled or enabled. Nothing is removed, and what
 is as the backup has it already is left alone. Doing it again is harmless.`,
 		Example: "  sentinelctl restore sentinel.json --dry-run"}
 	dry := cmd.Flags().Bool("dry-run", false, "say what would change, and change nothing")
@@ -168,6 +191,9 @@ func (c *ctl) restore(cmd *cobra.Command, client *api.Client, b backup, dry bool
 	if err := restoreRules(ctx, client, b.Rules, change); err != nil {
 		return err
 	}
+	if err := restorePlugins(ctx, client, b.Plugins, change); err != nil {
+		return err
+	}
 	agents, err := client.Agents(ctx, "")
 	if err != nil {
 		return err
@@ -220,6 +246,40 @@ func restoreRules(ctx context.Context, client *api.Client, rules []backupRule, c
 			how = "change"
 		}
 		if err := change("rule", name, how, func() error { _, err := client.PutRule(ctx, want.Group, want.Alert, want.YAML); return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restorePlugins rolls out what is not rolled out as it was.
+func restorePlugins(ctx context.Context, client *api.Client, plugins []backupPlugin, change func(what, name, how string, do func() error) error) error {
+	if len(plugins) == 0 {
+		return nil
+	}
+	now, err := client.Plugins(ctx)
+	if err != nil {
+		return err
+	}
+	is := map[string]api.Plugin{}
+	for _, p := range now {
+		is[p.Name] = p
+	}
+	for _, want := range plugins {
+		how := "make, version " + want.Version
+		if p, there := is[want.Name]; there {
+			if p.Digest == want.Digest && maps.Equal(p.Selector, want.Selector) && slices.Equal(p.Stages, want.Stages) && p.Hold == want.Hold {
+				continue
+			}
+			how = "change, version " + p.Version + " to " + want.Version
+		}
+		err := change("plugin", want.Name, how, func() error {
+			if _, err := client.AddPlugin(ctx, want.Bundle); err != nil {
+				return err
+			}
+			return client.PutRollout(ctx, want.Name, api.NewRollout{Version: want.Version, Selector: want.Selector, Stages: want.Stages, HoldSeconds: want.Hold})
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -30,6 +30,7 @@ type Plugin struct {
 	Selector  map[string]string `json:"selector" doc:"For the agents that have all of these labels; none: for all"`
 	Stages    []int32           `json:"stages" doc:"Percent of the agents"`
 	Stage     int               `json:"stage" doc:"The place in stages, from 1 on"`
+	Hold      int               `json:"hold_seconds" doc:"That a stage lasts at the least"`
 	Halted    string            `json:"halted,omitempty" doc:"Why it goes no further"`
 	Agents    int               `json:"agents" doc:"That have the labels"`
 	Running   int               `json:"running" doc:"Of these, run this version"`
@@ -60,7 +61,7 @@ type PluginStates struct {
 	States []PluginState `json:"states"`
 }
 
-// NewPlugin is a bundle to keep.
+// NewPlugin is a bundle: the file that has been signed.
 type NewPlugin struct {
 	Content []byte `json:"content" doc:"The bundle"`
 }
@@ -130,6 +131,16 @@ func (r resources) plugins() {
 		return &addOutput{b}, nil
 	})
 
+	type bundleOutput struct{ Body NewPlugin }
+	huma.Register(r.api, operation(postgres.Viewer, http.MethodGet, "/plugins/{name}/bundle", "get-plugin-bundle", "Get the bundle that is rolled out"),
+		func(ctx context.Context, in *oneInput) (*bundleOutput, error) {
+			content, err := r.deps.DB.RolledOut(ctx, in.Name)
+			if err != nil {
+				return nil, r.fail(ctx, noPlugin(err, in.Name))
+			}
+			return &bundleOutput{NewPlugin{content}}, nil
+		})
+
 	type putInput struct {
 		Name string `path:"name" pattern:"^[a-z][a-z0-9-]{0,31}$"`
 		Body NewRollout
@@ -158,10 +169,14 @@ func (r resources) plugins() {
 	huma.Register(r.api, operation(postgres.Admin, http.MethodDelete, "/plugins/{name}", "delete-plugin", "Remove a plugin with all its versions, here and from the agents"),
 		func(ctx context.Context, in *oneInput) (*struct{}, error) {
 			if err := r.deps.DB.DeletePlugin(ctx, entry(ctx, "plugin.delete", in.Name), in.Name); err != nil {
-				return nil, r.fail(ctx, missing(err, "there is no plugin %q; `sentinelctl plugin ls` lists those there are", in.Name))
+				return nil, r.fail(ctx, noPlugin(err, in.Name))
 			}
 			return nil, nil
 		})
+}
+
+func noPlugin(err error, name string) error {
+	return missing(err, "there is no plugin %q; `sentinelctl plugin ls` lists those there are", name)
 }
 
 // risingStages returns the stages of a roll-out, which end with 100.
@@ -183,7 +198,7 @@ func risingStages(said []int32) ([]int32, error) {
 }
 
 func toPlugin(p postgres.Rollout) Plugin {
-	out := Plugin{Name: p.Name, Version: p.Version, Digest: p.Digest, Previous: p.Previous, Selector: map[string]string{}, Stages: p.Stages, Stage: p.Stage, Halted: p.Halted,
+	out := Plugin{Name: p.Name, Version: p.Version, Digest: p.Digest, Previous: p.Previous, Selector: map[string]string{}, Stages: p.Stages, Stage: p.Stage, Hold: int(p.Hold.Seconds()), Halted: p.Halted,
 		Agents: p.Agents, Running: p.Running, Failed: p.Failed, Waiting: p.Waiting, ChangedAt: p.ChangedAt}
 	for _, l := range p.Selector {
 		out.Selector[l.Name] = l.Value
@@ -215,6 +230,13 @@ func (c *Client) AddPlugin(ctx context.Context, bundle []byte) (Bundle, error) {
 	var out Bundle
 	err := c.call(ctx, http.MethodPost, "/plugins", nil, NewPlugin{bundle}, &out)
 	return out, err
+}
+
+// PluginBundle returns the bundle of a plugin that is rolled out.
+func (c *Client) PluginBundle(ctx context.Context, name string) ([]byte, error) {
+	var out NewPlugin
+	err := c.call(ctx, http.MethodGet, "/plugins/"+url.PathEscape(name)+"/bundle", nil, nil, &out)
+	return out.Content, err
 }
 
 // PutRollout rolls a version of a plugin out.

@@ -118,6 +118,14 @@ func (db *DB) Rollouts(ctx context.Context) ([]Rollout, error) {
 	return list, failed("list plugins", err)
 }
 
+// RolledOut returns the bundle that a roll-out brings. It is NotFound where nothing of
+// this name is rolled out.
+func (db *DB) RolledOut(ctx context.Context, name string) ([]byte, error) {
+	var content []byte
+	err := db.pool.QueryRow(ctx, `SELECT b.content FROM plugin_rollouts r JOIN plugin_bundles b ON b.id = r.bundle_id WHERE r.name = $1`, name).Scan(&content)
+	return content, failed("read a bundle", err)
+}
+
 // AdvanceRollouts takes each roll-out to its next stage where all agents of this one run
 // it, and halts it where more than a tenth of those that answered do not. Any number of
 // callers may do so at once.
