@@ -8,7 +8,7 @@
 import { access } from "./access.mjs";
 import { admin } from "./admin.mjs";
 import { alerts } from "./alerts.mjs";
-import { check, problems, stop } from "./harness.mjs";
+import { check, closeTabs, problems, stop } from "./harness.mjs";
 import { explore, fleet } from "./explore.mjs";
 import { hosts } from "./hosts.mjs";
 import { looks } from "./looks.mjs";
@@ -19,7 +19,11 @@ import { states } from "./states.mjs";
 
 const only = process.env.ONLY?.split(",");
 try {
-  for (const part of [access, manage, admin, alerts, rules, receivers, explore, fleet, more, looks, hosts, states]) if (!only || only.includes(part.name)) await part();
+  for (const part of [access, manage, admin, alerts, rules, receivers, explore, fleet, more, looks, hosts, states]) {
+    if (only && !only.includes(part.name)) continue;
+    await part();
+    await closeTabs();
+  }
 } catch (e) {
   check(e.stack, false);
 } finally {

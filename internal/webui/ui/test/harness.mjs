@@ -27,6 +27,7 @@ async function start() {
   const run = () => {
     child = spawn(join(root, "bin/sentinel"), ["--state", state, "--gateway", `127.0.0.1:${ports.gateway}`, "--api", api, "--interval", "1s"]);
     ended = new Promise((done) => child.on("exit", done));
+    process.once("exit", () => child.kill("SIGTERM"));
     child.stderr.pipe(process.stderr);
     return new Promise((ready, fail) => {
       let text = "";
@@ -60,6 +61,7 @@ const secrets = [server.token, server.setup];
 /** A tab that reports what no view may do; `expected` says which failures are meant. */
 export async function tab(options, expected = () => false) {
   const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
+  context.setDefaultTimeout(patience * 1000);
   const page = await context.newPage();
   const note = (text) => expected(text) || check(text, false);
   page.on("console", (m) => (m.type() === "error" || m.type() === "warning") && note(`console: ${m.text()}`));
@@ -82,11 +84,15 @@ export const shot = async (page, name) => {
   await page.screenshot({ path: join(shots, name + ".png"), fullPage: true, clip: { x: 0, y: 0, width: page.viewportSize().width, height: Math.max(page.viewportSize().height, Math.min(await page.evaluate(() => document.documentElement.scrollHeight), page.viewportSize().width < 500 ? 2300 : 1500)) } });
 };
 
-export const sees = async (page, selector, what, state = "visible") => check(what, await page.waitForSelector(selector, { timeout: 10_000, state }).then(() => true, () => false));
+/** How long to wait for what should come, in seconds: a busy machine is no failure, and
+ * nothing waits for longer than it takes. */
+const patience = 60;
+
+export const sees = async (page, selector, what, state = "visible") => check(what, await page.waitForSelector(selector, { timeout: patience * 1000, state }).then(() => true, () => false));
 
 /** Waits until it holds. */
-export async function holds(what, test, seconds = 10) {
-  for (const end = Date.now() + seconds * 1000; Date.now() < end; await new Promise((r) => setTimeout(r, 100))) if (await test()) return check(what, true);
+export async function holds(what, test) {
+  for (const end = Date.now() + patience * 1000; Date.now() < end; await new Promise((r) => setTimeout(r, 100))) if (await test()) return check(what, true);
   check(what, false);
 }
 
@@ -124,6 +130,14 @@ export function startAgent(name, token, pin) {
     await ended;
     return said;
   };
+}
+
+/** Closes what a part has left open; what it answered in the server's place ends with it. */
+export async function closeTabs() {
+  for (const context of browser.contexts()) {
+    for (const page of context.pages()) await page.unrouteAll({ behavior: "ignoreErrors" });
+    await context.close();
+  }
 }
 
 export async function stop() {

@@ -1,5 +1,5 @@
 // The fleet and one host: live, in ranges, with the keyboard, stale, forbidden, down.
-import { check, desk, rest, sees, server, shot, sizes, tab, usable } from "./harness.mjs";
+import { check, desk, holds, rest, sees, server, shot, sizes, tab, usable } from "./harness.mjs";
 
 export async function hosts() {
   for (const { as, options } of sizes) {
@@ -17,8 +17,7 @@ export async function hosts() {
 
     await page.click(".hosts th[scope=row] a");
     await sees(page, ".chart canvas", `${as}: the host's page draws charts`);
-    await page.waitForTimeout(2500); // at least one round of live data
-    check(`${as}: every chart has a line`, (await page.locator(".chart").count()) >= 5 && (await page.locator(".chart .nothing").count()) === 0);
+    await holds(`${as}: every chart has a line`, async () => (await page.locator(".chart").count()) >= 5 && (await page.locator(".chart .nothing").count()) === 0);
     await usable(page, `${as}: the host's page`);
     await shot(page, `host-5m-${as}`);
     const host = new URL(page.url()).pathname;
@@ -82,16 +81,15 @@ export async function hosts() {
   await page.focus(".chart .plot");
   await page.keyboard.press("ArrowLeft");
   await page.keyboard.press("ArrowLeft");
-  await page.waitForTimeout(200);
-  check("the arrow keys move the cursor", /^\d\d:\d\d:\d\d$/.test(await page.textContent(".chart figcaption .note")));
-  check("in all charts", (await page.locator(".chart figcaption .note").allTextContents()).every((t) => /^\d\d:\d\d:\d\d$/.test(t)));
+  await holds("the arrow keys move the cursor", async () => /^\d\d:\d\d:\d\d$/.test(await page.textContent(".chart figcaption .note")));
+  await holds("in all charts", async () => (await page.locator(".chart figcaption .note").allTextContents()).every((t) => /^\d\d:\d\d:\d\d$/.test(t)));
   await shot(page, "host-cursor");
   await page.route("**/api/v1/**", (r) => r.abort());
   await sees(page, ".notice.bad", "a server that is down is said");
   await usable(page, "a host without a server");
   await shot(page, "host-down");
   await page.unroute("**/api/v1/**");
-  await page.waitForSelector(".notice.bad", { state: "detached", timeout: 15_000 }).then(() => check("and it recovers", true), () => check("and it recovers", false));
+  await sees(page, ".notice.bad", "and it recovers", "detached");
   await page.route("**/api/v1/agents/**", (r) => r.fulfill({ status: 403, contentType: "application/problem+json", body: '{"detail":"the token\'s role is none, this needs viewer"}' }));
   await page.goto(server.url + host);
   await sees(page, ".notice.warn", "a forbidden view says so");
@@ -103,13 +101,12 @@ export async function hosts() {
     await r.fulfill({ response: a, body: (await a.text()).replace(/"(20[^"]+Z)"/g, earlier).replaceAll('"state":"up"', '"state":"silent"') });
   });
   await page.goto(server.url + host);
-  await page.waitForTimeout(3000);
   await sees(page, ".pill.silent", "a host without news is silent");
   await sees(page, ".notice.warn", "and its page says for how long");
   await usable(page, "a silent host");
   await shot(page, "host-stale");
   await page.goto(server.url + "/");
-  await page.waitForTimeout(6000);
   await sees(page, ".pill.silent", "the fleet shows it too");
   await shot(page, "fleet-silent");
+  await page.context().close();
 }

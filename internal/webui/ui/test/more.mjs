@@ -18,7 +18,7 @@ export async function more() {
   page.on("request", (r) => (streams += r.url().includes("/events/stream")));
   await page.goto(`${server.url}/#token=${server.token}`);
   await page.waitForSelector(".hosts");
-  await holds("an alert makes its host need attention", async () => (await page.textContent("h1")).includes("1 host needs attention") && (await page.locator(".hosts .sev.critical").count()) === 1, 20);
+  await holds("an alert makes its host need attention", async () => (await page.textContent("h1")).includes("1 host needs attention") && (await page.locator(".hosts .sev.critical").count()) === 1);
   await shot(page, "fleet-attention");
   await page.click(".hosts .sev.critical");
   await sees(page, ".alerts", "and leads to its alerts");
