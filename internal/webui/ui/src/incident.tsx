@@ -188,7 +188,7 @@ function Course({ i, r }: { i: Incident; r: Rule }) {
   const unit = unitOf(i.series ?? "", !!r.divided_by);
   return (
     <div class="solo">
-      <Chart title={r.sentence} note="" unit={unit} lines={linesOf(d.series)} stacked={false} atLeast={0} top={undefined} from={d.from} to={d.to} gap={d.gap} marks={look.marks} />
+      <Chart title={r.sentence} note="" unit={unit} lines={linesOf(d.series)} stacked={false} atLeast={0} top={undefined} from={d.from} to={d.to} gap={d.gap} late={d.late} marks={look.marks} />
     </div>
   );
 }
