@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { now, type Problem, sentence, type Trouble } from "./api";
 import { ago, clock, moment, value } from "./format";
-import type { Failure } from "./poll";
+import type { Failure, Loaded } from "./poll";
 import type { Agent } from "./resources";
 import { nameOf, who } from "./who";
 
@@ -123,6 +123,11 @@ export const Refused = ({ need, what }: { need: string; what: string }) => (
     {what} needs the role {need}. {roleHelp()}
   </Empty>
 );
+
+/** In the place of what is asked for and not there: that it comes, or why not. With
+ * what was there before, only what is wrong. */
+export const Coming = ({ of: { data, failure, since }, name }: { of: Pick<Loaded<unknown>, "data" | "failure" | "since">; name: string }) =>
+  failure ? <FailureNotice failure={failure} since={since} /> : !data ? <Skeleton name={name} /> : null;
 
 /** Where nothing is known yet. */
 export const Skeleton = ({ name, rows = 3 }: { name: string; rows?: number }) => (

@@ -1,10 +1,9 @@
 // Plugins: which agents are to run them, and how far that has come.
-import { useState } from "preact/hooks";
 import { ask } from "./api";
 import { words } from "./alertparts";
-import { Ask } from "./form";
+import { useAsk } from "./form";
 import { plural } from "./format";
-import { Ago, Empty, FailureNotice, Labels, Notice, Skeleton, StateWord, useGrowing } from "./parts";
+import { Ago, Coming, Empty, Labels, Notice, StateWord, useGrowing } from "./parts";
 import { useLoad } from "./poll";
 import { Link } from "./route";
 import { may } from "./who";
@@ -44,12 +43,12 @@ export function Plugins() {
     const [list, states] = await Promise.all([plugins(abort), pluginStates(abort)]);
     return { list, states };
   }, 5000);
-  const [removing, setRemoving] = useState<Plugin | null>(null);
+  const [ask, dialog] = useAsk(again);
+  const remove = (p: Plugin) => ask({ title: `Remove ${p.name}?`, action: "Remove", typed: p.name, children: <p>All its versions go, here and from {plural(p.agents, "agent", "agents")}. What it collected stays.</p>, work: () => deletePlugin(p.name) });
   const [rows, more] = useGrowing(data?.states.length ?? 0, "");
   return (
     <>
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!data && !failure && <Skeleton name="plugins" />}
+      <Coming of={{ data: data, failure, since }} name="plugins" />
       {data && !data.list.length && !data.states.length && (
         <Empty title="No plugin is rolled out">
           An administrator delivers a signed bundle with <code>sentinelctl plugin push</code>, by labels and in stages.
@@ -62,7 +61,7 @@ export function Plugins() {
               {p.name} <span class="note">{p.version}{p.previous && `, before ${p.previous}`}</span> <RolloutWord p={p} />
             </h2>
             {may("admin") && (
-              <button type="button" class="plain bad" onClick={() => setRemoving(p)} aria-label={`Remove ${p.name} …`}>
+              <button type="button" class="plain bad" onClick={() => remove(p)} aria-label={`Remove ${p.name} …`}>
                 Remove …
               </button>
             )}
@@ -98,20 +97,7 @@ export function Plugins() {
           {more}
         </section>
       )}
-      {removing && (
-        <Ask
-          title={`Remove ${removing.name}?`}
-          action="Remove"
-          typed={removing.name}
-          onClose={() => setRemoving(null)}
-          work={async () => {
-            await deletePlugin(removing.name);
-            again();
-          }}
-        >
-          <p>All its versions go, here and from {plural(removing.agents, "agent", "agents")}. What it collected stays.</p>
-        </Ask>
-      )}
+      {dialog}
     </>
   );
 }
