@@ -145,6 +145,25 @@ export const StateWord = ({ kind, children }: { kind: "good" | "warn" | "bad" | 
   </span>
 );
 
+/** A number that is looked at first. */
+export const Tile = ({ name, big, note }: { name: string; big: string; note: string }) => (
+  <div class="card">
+    <dt>{name}</dt>
+    <dd>
+      <span class="big">{big}</span>
+      <span class="note">{note}</span>
+    </dd>
+  </div>
+);
+
+/** A name and what it is, in a list of pairs. */
+export const Pair = ({ name, value, bad = false }: { name: string; value: ComponentChildren; bad?: boolean }) => (
+  <div>
+    <dt>{name}</dt>
+    <dd class={bad ? "is-bad" : ""}>{value}</dd>
+  </div>
+);
+
 /** A point in time: a date where it is long ago or ahead, else the time of day. */
 export function When({ time, none = "–" }: { time: string | undefined; none?: string }) {
   if (!time) return <>{none}</>;

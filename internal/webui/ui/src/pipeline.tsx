@@ -1,7 +1,7 @@
 // How the service and its pipeline are.
 import { useRef } from "preact/hooks";
 import { duration, number, plural, value } from "./format";
-import { FailureNotice, Meter, Notice, Skeleton, StateWord } from "./parts";
+import { FailureNotice, Meter, Notice, Pair, Skeleton, StateWord, Tile } from "./parts";
 import { useLoad } from "./poll";
 import { type Status, status } from "./resources";
 import { Link } from "./route";
@@ -119,20 +119,3 @@ export function Pipeline() {
     </>
   );
 }
-
-const Tile = ({ name, big, note }: { name: string; big: string; note: string }) => (
-  <div class="card">
-    <dt>{name}</dt>
-    <dd>
-      <span class="big">{big}</span>
-      <span class="note">{note}</span>
-    </dd>
-  </div>
-);
-
-const Pair = ({ name, value, bad = false }: { name: string; value: string; bad?: boolean }) => (
-  <div>
-    <dt>{name}</dt>
-    <dd class={bad ? "is-bad" : ""}>{value}</dd>
-  </div>
-);

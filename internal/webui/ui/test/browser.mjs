@@ -4,7 +4,7 @@
 //
 //   BROWSER   path of chromium (default /usr/bin/chromium)
 //   SHOTS     folder for screenshots; without it none are taken
-//   ONLY      some of: access, manage, admin, alerts, rules, receivers, explore, fleet, more, looks, hosts, states
+//   ONLY      some of: access, manage, admin, alerts, rules, receivers, explore, fleet, more, plugins, looks, hosts, states
 import { access } from "./access.mjs";
 import { admin } from "./admin.mjs";
 import { alerts } from "./alerts.mjs";
@@ -14,12 +14,13 @@ import { hosts } from "./hosts.mjs";
 import { looks } from "./looks.mjs";
 import { manage } from "./manage.mjs";
 import { more } from "./more.mjs";
+import { plugins } from "./plugins.mjs";
 import { receivers, rules } from "./rules.mjs";
 import { states } from "./states.mjs";
 
 const only = process.env.ONLY?.split(",");
 try {
-  for (const part of [access, manage, admin, alerts, rules, receivers, explore, fleet, more, looks, hosts, states]) {
+  for (const part of [access, manage, admin, alerts, rules, receivers, explore, fleet, more, plugins, looks, hosts, states]) {
     if (only && !only.includes(part.name)) continue;
     await part();
     await closeTabs();

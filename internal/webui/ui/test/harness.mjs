@@ -88,6 +88,12 @@ export const shot = async (page, name) => {
  * nothing waits for longer than it takes. */
 const patience = 60;
 
+/** What sentinelctl prints. */
+export const ctl = (args, cwd = server.dir) => execFileSync(join(root, "bin/sentinelctl"), args, { cwd, encoding: "utf8" }).trim();
+
+/** A file of the project. */
+export const source = (path) => join(root, path);
+
 export const sees = async (page, selector, what, state = "visible") => check(what, await page.waitForSelector(selector, { timeout: patience * 1000, state }).then(() => true, () => false));
 
 /** Waits until it holds. */
@@ -115,11 +121,11 @@ export async function rest(method, path, body, headers = {}) {
 }
 
 /** Starts an agent that enrols with a token; returns what stops it. */
-export function startAgent(name, token, pin) {
+export function startAgent(name, token, pin, more = "") {
   const dir = join(server.dir, name);
   mkdirSync(dir);
   writeFileSync(join(dir, "token"), token, { mode: 0o600 });
-  const text = `agent:\n  state_dir: ${dir}/state\n  listen: ""\n  server: {address: "${server.gateway}", ca_pin: "${pin}", enrolment_token_file: "${dir}/token"}\n  collect: {interval: 1s, timeout: 1s}\n`;
+  const text = `agent:\n  state_dir: ${dir}/state\n  listen: ""\n  server: {address: "${server.gateway}", ca_pin: "${pin}", enrolment_token_file: "${dir}/token"}\n  collect: {interval: 1s, timeout: 1s}\n${more}`;
   writeFileSync(join(dir, "agent.yml"), text);
   const child = spawn(join(root, "bin/sentinel-agent"), ["--config", join(dir, "agent.yml")]);
   let said = "";
