@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,10 +139,35 @@ func TestGraph(t *testing.T) {
 			}
 		}
 	}
+	// The database was new when these samples came: all of them came late.
+	if g := graph(time.Hour, 100); len(g.Late) != 1 || g.Late[0].Agent != string(a.Name) || !g.Late[0].From.Equal(start) || g.Late[0].To.Sub(start) != 2*time.Hour ||
+		time.Since(g.Late[0].NotedAt) > time.Minute {
+		t.Errorf("late: %+v", g.Late)
+	}
 	for target, field := range map[string]string{
 		"?match=" + url.QueryEscape("sum(x)"): "", "?match={": "", "?match=": "query.match", "?match=x&points=0": "query.points", "?match=x&points=5000": "query.points",
 		"?match=x&from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z": "query.from", "?match=" + url.QueryEscape("{}"): "",
 	} {
 		wantProblem(t, f.ask(t, "viewer", http.MethodGet, "/api/v1/graph"+target, ""), http.StatusUnprocessableEntity, field)
+	}
+}
+
+func TestLateStretchesAreJoinedByStep(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(agent string, since, until, noted int) postgres.LateData {
+		minutes := func(n int) time.Time { return start.Add(time.Duration(n) * time.Minute) }
+		return postgres.LateData{Agent: sentinel.AgentID(agent), Since: minutes(since), Until: minutes(until), NotedAt: minutes(noted)}
+	}
+	list := []postgres.LateData{at("a", 0, 10, 30), at("b", 3, 4, 30), at("a", 5, 8, 40), at("a", 12, 13, 50), at("a", 20, 21, 60)}
+	for step, want := range map[time.Duration]string{
+		time.Minute: "a 0-10/40 b 3-4/30 a 12-13/50 a 20-21/60", 5 * time.Minute: "a 0-13/50 b 3-4/30 a 20-21/60", time.Hour: "a 0-21/60 b 3-4/30",
+	} {
+		var got []string
+		for _, l := range api.JoinLate(list, step) {
+			got = append(got, fmt.Sprintf("%s %v-%v/%v", l.Agent, l.From.Sub(start).Minutes(), l.To.Sub(start).Minutes(), l.NotedAt.Sub(start).Minutes()))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("step %s: %s, want %s", step, strings.Join(got, " "), want)
+		}
 	}
 }

@@ -26,6 +26,7 @@ type Graph struct {
 	Step   float64       `json:"step" doc:"Seconds"`
 	Steps  int           `json:"steps"`
 	Series []GraphSeries `json:"series"`
+	Late   []Late        `json:"late" doc:"Where data came after its minute was closed, ascending; near stretches of an agent are one"`
 }
 
 // GraphSeries is one series of a Graph. Its lists have an entry for each step, null
@@ -96,6 +97,9 @@ func readGraph(ctx context.Context, db *postgres.DB, found []Selected, from, to 
 	}
 	read, err := db.ReadBuckets(ctx, postgres.BucketRead{Series: series, From: from, Step: step, Steps: g.Steps, MaxSamples: maxGraphSamples})
 	if err != nil {
+		return g, err
+	}
+	if g.Late, err = readLate(ctx, db, series, from, from.Add(step*time.Duration(g.Steps)), step); err != nil {
 		return g, err
 	}
 	for i, b := range read {

@@ -51,6 +51,11 @@ func (c *copyBuffer) int8(v int64) {
 	c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(v))
 }
 
+func (c *copyBuffer) int4(v int32) {
+	c.buf = binary.BigEndian.AppendUint32(c.buf, 4)
+	c.buf = binary.BigEndian.AppendUint32(c.buf, uint32(v))
+}
+
 // floats writes a float8[]; absent values become NULL.
 func (c *copyBuffer) floats(vals []float64) {
 	start := c.arrayHeader(len(vals), oidFloat8)

@@ -48,15 +48,12 @@ func (db *DB) Maintain(ctx context.Context, now time.Time, keep Retention) (Main
 		if age <= 0 {
 			continue
 		}
-		tbl, before := bigTables()[i], now.Add(-age)
-		if e == timescale {
-			err = db.dropChunks(ctx, tbl, before, &stats)
-		} else {
-			err = db.dropPartitions(ctx, tbl, before, &stats)
+		if err := db.dropOld(ctx, e, bigTables()[i], now.Add(-age), &stats); err != nil {
+			return stats, err
 		}
-		if err != nil {
-			return stats, failed("drop old data of "+tbl.name, err)
-		}
+	}
+	if err := db.dropOld(ctx, e, stripTable(), now.Add(-stripsFor-24*time.Hour), &stats); err != nil {
+		return stats, err
 	}
 	// A ledger row must outlive every record that could still be stored under it:
 	// those are at most MaxAge + pastSlack old, and were at most futureSlack (and
@@ -68,6 +65,11 @@ func (db *DB) Maintain(ctx context.Context, now time.Time, keep Retention) (Main
 		return stats, failed("prune the ledger", err)
 	}
 	stats.Ledger = tag.RowsAffected()
+	if keep.Minute > 0 {
+		if _, err := db.pool.Exec(ctx, `DELETE FROM late_data WHERE until < $1`, now.Add(-keep.Minute)); err != nil {
+			return stats, failed("prune what came late", err)
+		}
+	}
 	if keep.Letters > 0 {
 		tag, err := db.pool.Exec(ctx, `DELETE FROM dead_letters WHERE created_at < $1`, now.Add(-keep.Letters))
 		if err != nil {
@@ -82,9 +84,6 @@ func (db *DB) Maintain(ctx context.Context, now time.Time, keep Retention) (Main
 // anything is dropped: else it might replace a roll-up by one made from what is
 // left of the samples.
 func (db *DB) noteRetention(ctx context.Context, now time.Time, keep Retention) error {
-	if keep.Raw <= 0 && keep.Minute <= 0 {
-		return nil
-	}
 	return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockRollup); err != nil {
 			return err
@@ -99,8 +98,22 @@ func (db *DB) noteRetention(ctx context.Context, now time.Time, keep Retention) 
 				return err
 			}
 		}
-		return nil
+		// Queries that are under way may still read a day longer.
+		_, err := tx.Exec(ctx, `UPDATE storage SET strips_from = greatest(strips_from, date_trunc('hour', $1::timestamptz, 'UTC'))`, now.Add(-stripsFor))
+		return err
 	})
+}
+
+// dropOld drops what of a table ends before a time.
+func (db *DB) dropOld(ctx context.Context, e engine, tbl table, before time.Time, stats *MaintainStats) error {
+	drop := db.dropPartitions
+	if e == timescale {
+		drop = db.dropChunks
+	}
+	if err := drop(ctx, tbl, before, stats); err != nil {
+		return failed("drop old data of "+tbl.name, err)
+	}
+	return nil
 }
 
 // dropChunks is retention with TimescaleDB.

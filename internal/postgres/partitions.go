@@ -25,6 +25,11 @@ func bigTables() []table {
 	}
 }
 
+// stripTable is the second form of the newest minutes.
+func stripTable() table {
+	return table{"strips_1m", startOfDay, addDays(1), 3 * 24 * time.Hour}
+}
+
 func startOfDay(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
 
 func startOfWeek(t time.Time) time.Time {
@@ -108,7 +113,7 @@ func makePartition(ctx context.Context, tx pgx.Tx, tbl table, name string, begin
 // commit of a new day need not wait.
 func (db *DB) makePartitionsAhead(ctx context.Context) error {
 	now := time.Now()
-	for _, tbl := range bigTables() {
+	for _, tbl := range append(bigTables(), stripTable()) {
 		var times []time.Time
 		for t := tbl.begin(now); t.Before(now.Add(tbl.ahead)); t = tbl.next(t) {
 			times = append(times, t)

@@ -46,7 +46,11 @@ func (r *arrayReader) run(ctx context.Context, places [][]place) error {
 	for part := range slices.Chunk(places, (len(places)+readers-1)/readers) {
 		group.Go(func() error {
 			for _, p := range pieces {
-				if err := r.read(ctx, p, part); err != nil {
+				read := r.read
+				if p.strips {
+					read = r.readStrips
+				}
+				if err := read(ctx, p, part); err != nil {
 					return err
 				}
 			}

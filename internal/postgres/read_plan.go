@@ -9,6 +9,7 @@ import (
 type piece struct {
 	from, to int64 // milliseconds
 	tier     time.Duration
+	strips   bool // the tier's minutes are there as strips, in hours that may reach beyond the ends
 }
 
 // plan cuts [from, to] into pieces: the coarsest tier where its buckets are whole,
@@ -44,7 +45,7 @@ type planner struct {
 func (p *planner) left(from, to int64, tier time.Duration) {
 	ms := tier.Milliseconds()
 	if a, b := from-mod(from, ms), to-mod(to, ms); a < b {
-		p.pieces = append(p.pieces, piece{a, b, tier})
+		p.add(a, b, tier)
 	}
 }
 
@@ -54,7 +55,7 @@ func (p *planner) cut(from, to int64, tiers []time.Duration) {
 		return
 	}
 	if len(tiers) == 0 {
-		p.pieces = append(p.pieces, piece{from, to, 0})
+		p.add(from, to, 0)
 		return
 	}
 	tier := tiers[0]
@@ -68,8 +69,24 @@ func (p *planner) cut(from, to int64, tiers []time.Duration) {
 		return
 	}
 	p.cut(from, a, tiers[1:])
-	p.pieces = append(p.pieces, piece{a, b, tier})
+	p.add(a, b, tier)
 	p.cut(b, to, tiers[1:])
+}
+
+// add plans [from, to) of one tier: minutes as strips, where there are some.
+func (p *planner) add(from, to int64, tier time.Duration) {
+	a, b := max(from, p.stripsFrom.UnixMilli()), min(to, p.hoursTo.UnixMilli())
+	if tier != time.Minute || a >= b {
+		p.pieces = append(p.pieces, piece{from: from, to: to, tier: tier})
+		return
+	}
+	if from < a {
+		p.pieces = append(p.pieces, piece{from: from, to: a, tier: tier})
+	}
+	p.pieces = append(p.pieces, piece{from: a, to: b, tier: tier, strips: true})
+	if b < to {
+		p.pieces = append(p.pieces, piece{from: b, to: to, tier: tier})
+	}
 }
 
 // millis rounds up to a whole bucket, so that no bucket is read beside its samples.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -72,34 +73,37 @@ type tier struct {
 	table  table
 	step   time.Duration
 	source string // the query that reads what it is made from
+	most   int    // buckets that are built in memory at one time
 }
 
 func minuteTier() tier {
-	return tier{name: "1m", table: bigTables()[1], step: time.Minute, source: readRaw}
+	return tier{name: "1m", table: bigTables()[1], step: time.Minute, source: readRaw, most: 1024} // at about 8 KB each for a layout of 200 series
 }
 
 func hourTier() tier {
-	return tier{name: "1h", table: bigTables()[2], step: time.Hour, source: readMinutes}
+	return tier{name: "1h", table: bigTables()[2], step: time.Hour, source: readMinutes, most: 24} // at about 500 KB each, strips included
 }
 
 // roller is one call of Rollup.
 type roller struct {
-	db     *DB
-	slices int
-	stats  RollupStats
+	db         *DB
+	slices     int
+	stats      RollupStats
+	stripsFrom time.Time // as the transaction that is under way found it
 }
 
 // state is the row of table storage.
 type state struct {
 	dirtyBelow, minutesTo, hoursTo time.Time
 	rawFrom, minutesFrom           time.Time
+	stripsFrom                     time.Time
 }
 
 func (r *roller) state(ctx context.Context, q querier) (st state, err error) {
 	// -infinity becomes a time that any other is after.
 	err = q.QueryRow(ctx, `SELECT dirty_below, minutes_to, hours_to,
-			greatest(raw_from, '0001-01-01'), greatest(minutes_from, '0001-01-01') FROM storage`).
-		Scan(&st.dirtyBelow, &st.minutesTo, &st.hoursTo, &st.rawFrom, &st.minutesFrom)
+			greatest(raw_from, '0001-01-01'), greatest(minutes_from, '0001-01-01'), greatest(strips_from, '0001-01-01') FROM storage`).
+		Scan(&st.dirtyBelow, &st.minutesTo, &st.hoursTo, &st.rawFrom, &st.minutesFrom, &st.stripsFrom)
 	return st, err
 }
 
@@ -175,7 +179,7 @@ func (r *roller) fresh(ctx context.Context, t tier) (done bool, err error) {
 		if to.After(limit) {
 			to = limit
 		}
-		if err := r.db.ensurePartitions(ctx, t.table, from, to); err != nil {
+		if err := r.ensure(ctx, t, st, from, to); err != nil {
 			return false, err
 		}
 		rows, busy, err := r.slice(ctx, t, from, to)
@@ -189,6 +193,14 @@ func (r *roller) fresh(ctx context.Context, t tier) (done bool, err error) {
 			length = t.step
 		}
 	}
+}
+
+// ensure makes the partitions that the buckets at these times go to.
+func (r *roller) ensure(ctx context.Context, t tier, st state, times ...time.Time) error {
+	if err := r.db.ensurePartitions(ctx, t.table, times...); err != nil || t.step != time.Hour {
+		return err
+	}
+	return r.db.ensurePartitions(ctx, stripTable(), slices.DeleteFunc(slices.Clone(times), st.stripsFrom.After)...)
 }
 
 // slice rolls up [from, to) for all agents, unless another process did it first.
@@ -213,6 +225,7 @@ func (r *roller) slice(ctx context.Context, t tier, from, to time.Time) (rows in
 		if err != nil {
 			return err
 		}
+		r.stripsFrom = st.stripsFrom
 		spans := make([]span, len(agents))
 		for i, a := range agents {
 			spans[i] = span{a, from, to}

@@ -37,7 +37,11 @@ func (r *roller) late(ctx context.Context, t tier) (done bool, err error) {
 		for i, m := range marks {
 			times[i] = m.Bucket
 		}
-		if err := r.db.ensurePartitions(ctx, t.table, times...); err != nil {
+		st, err := r.state(ctx, r.db.pool)
+		if err != nil {
+			return false, err
+		}
+		if err := r.ensure(ctx, t, st, times...); err != nil {
 			return false, err
 		}
 		busy, err := r.remake(ctx, t, marks)
@@ -72,6 +76,11 @@ func (r *roller) remake(ctx context.Context, t tier, marks []mark) (busy bool, e
 		if _, err := tx.Exec(ctx, `DELETE FROM rollup_dirty WHERE id = ANY($1)`, ids); err != nil {
 			return err
 		}
+		if t.step == time.Minute {
+			if err := noteLate(ctx, tx, marks); err != nil {
+				return fmt.Errorf("note what came late: %w", err)
+			}
+		}
 		// A bucket that the first pass has not reached needs no second one; one
 		// whose source is gone must keep what was made from it.
 		upTo, _ := st.window(t)
@@ -82,7 +91,8 @@ func (r *roller) remake(ctx context.Context, t tier, marks []mark) (busy bool, e
 				buckets = append(buckets, m)
 			}
 		}
-		spans := join(buckets, t.step)
+		r.stripsFrom = st.stripsFrom
+		spans := join(buckets, t.step, t.most)
 		for _, s := range spans {
 			late += int(s.to.Sub(s.from) / t.step)
 		}
@@ -131,8 +141,9 @@ type span struct {
 }
 
 // join merges marks into spans, each bucket once, near ones of all agents
-// together so that a chunk of spans touches few partitions.
-func join(marks []mark, step time.Duration) []span {
+// together so that a chunk of spans touches few partitions, none of them longer than
+// most buckets.
+func join(marks []mark, step time.Duration, most int) []span {
 	slices.SortFunc(marks, func(a, b mark) int {
 		if a.Agent != b.Agent {
 			return int(min(1, max(-1, a.Agent-b.Agent)))
@@ -142,7 +153,7 @@ func join(marks []mark, step time.Duration) []span {
 	var out []span
 	for _, m := range marks {
 		if n := len(out) - 1; n >= 0 && out[n].agent == m.Agent && !m.Bucket.After(out[n].to) {
-			if end := m.Bucket.Add(step); end.After(out[n].to) && out[n].to.Sub(out[n].from) < maxBuckets*step {
+			if end := m.Bucket.Add(step); end.After(out[n].to) && out[n].to.Sub(out[n].from) < time.Duration(most)*step {
 				out[n].to = end
 				continue
 			} else if !end.After(out[n].to) {
@@ -173,8 +184,10 @@ func (r *roller) erase(ctx context.Context, tx pgx.Tx, t tier, spans []span) err
 	}
 	const stamp = "2006-01-02 15:04:05Z07:00"
 	for _, s := range spans {
-		sql = fmt.Appendf(sql, "DELETE FROM %s WHERE agent_id = %d AND ts >= '%s' AND ts < '%s';\n",
-			t.table.name, s.agent, s.from.UTC().Format(stamp), s.to.UTC().Format(stamp))
+		for _, table := range t.tables() {
+			sql = fmt.Appendf(sql, "DELETE FROM %s WHERE agent_id = %d AND ts >= '%s' AND ts < '%s';\n",
+				table, s.agent, s.from.UTC().Format(stamp), s.to.UTC().Format(stamp))
+		}
 	}
 	_, err = tx.Exec(ctx, string(sql))
 	return err

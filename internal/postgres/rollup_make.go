@@ -14,10 +14,6 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
-// maxBuckets bounds how many roll-up rows are built in memory at one time, at
-// about 8 KB each for a layout of 200 series.
-const maxBuckets = 1024
-
 // The sub-select with its fence (OFFSET 0) makes the planner probe the index for
 // each span; a join it could turn into a scan of the whole day. The outer bounds
 // say at once which partitions are out of question.
@@ -44,7 +40,7 @@ const (
 func (r *roller) make(ctx context.Context, tx pgx.Tx, t tier, spans []span) (rows int, err error) {
 	for len(spans) > 0 {
 		n, buckets := 0, 0
-		for n < len(spans) && (n == 0 || buckets < maxBuckets) {
+		for n < len(spans) && (n == 0 || buckets < t.most) {
 			buckets += int(spans[n].to.Sub(spans[n].from) / t.step)
 			n++
 		}
@@ -75,7 +71,7 @@ func (r *roller) makeChunk(ctx context.Context, tx pgx.Tx, t tier, spans []span)
 		return 0, fmt.Errorf("read for the %s roll-up: %w", t.name, err)
 	}
 	defer rows.Close()
-	aggs := make(map[aggKey]*agg)
+	aggs, strips := make(map[aggKey]*agg), make(map[aggKey]*strip)
 	var order []aggKey
 	var in agg
 	for rows.Next() {
@@ -99,8 +95,14 @@ func (r *roller) makeChunk(ctx context.Context, tx pgx.Tx, t tier, spans []span)
 			a = newAgg(len(in.sums))
 			aggs[k] = a
 			order = append(order, k)
+			if t.step == time.Hour && k.start >= r.stripsFrom.UnixMicro() {
+				strips[k] = newStrip(len(in.sums))
+			}
 		}
 		a.merge(&in)
+		if s := strips[k]; s != nil {
+			s.add(int((ts-k.start)/time.Minute.Microseconds()), &in)
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return 0, fmt.Errorf("read for the %s roll-up: %w", t.name, err)
@@ -117,7 +119,7 @@ func (r *roller) makeChunk(ctx context.Context, tx pgx.Tx, t tier, spans []span)
 	if err != nil {
 		return 0, fmt.Errorf("copy the %s roll-up: %w", t.name, err)
 	}
-	return len(order), nil
+	return len(order), writeStrips(ctx, tx, order, strips)
 }
 
 type aggKey struct {

@@ -25,6 +25,19 @@ const recompute = `WITH raw AS (
 	FULL JOIN made USING (ts, agent_id, layout_id, i)
 	WHERE (raw.mn, raw.mx, raw.sm, raw.ct, raw.la) IS DISTINCT FROM (made.mn, made.mx, made.sm, made.ct, made.la)`
 
+// compareStrips counts the differences between strips and the minutes that they are made of.
+const compareStrips = `WITH strips AS (
+		SELECT s.ts + make_interval(mins => ((u.e - 1) % 60)::int) AS ts, s.agent_id, s.layout_id, s.part * 8 + (u.e - 1) / 60 + 1 AS i, u.mn, u.mx, u.sm, u.ct, u.la
+		FROM strips_1m s, unnest(s.mins, s.maxs, s.sums, s.counts, s.lasts) WITH ORDINALITY u(mn, mx, sm, ct, la, e)
+		WHERE s.present >> ((u.e - 1) % 60)::int & 1 = 1
+	), made AS (
+		SELECT r.ts, r.agent_id, r.layout_id, u.i, u.mn, u.mx, u.sm, u.ct, u.la
+		FROM scrapes_1m r, unnest(r.mins, r.maxs, r.sums, r.counts, r.lasts) WITH ORDINALITY u(mn, mx, sm, ct, la, i)
+		WHERE r.ts < (SELECT hours_to FROM storage) AND r.ts >= (SELECT strips_from FROM storage)
+	)
+	SELECT count(*) FROM strips FULL JOIN made USING (ts, agent_id, layout_id, i)
+	WHERE (strips.mn, strips.mx, strips.sm, strips.ct, strips.la) IS DISTINCT FROM (made.mn, made.mx, made.sm, made.ct, made.la)`
+
 func (f *fixture) checkRollups(t *testing.T) {
 	t.Helper()
 	for _, c := range []struct{ table, unit, column string }{{"scrapes_1m", "minute", "minutes_to"}, {"scrapes_1h", "hour", "hours_to"}} {
@@ -40,6 +53,15 @@ func (f *fixture) checkRollups(t *testing.T) {
 			t.Errorf("%s: %d differences from the samples, %d rows twice, %d rows up to %s", c.table, diff, twice, rows, to)
 		}
 		t.Logf("%s: %d rows", c.table, rows)
+	}
+	diff, err := postgres.One[int](t.Context(), f.DB, compareStrips)
+	must(t, err)
+	strips, err := postgres.One[int](t.Context(), f.DB, `SELECT count(*) FROM strips_1m`)
+	must(t, err)
+	twice, err := postgres.One[int](t.Context(), f.DB, `SELECT count(*) FROM (SELECT FROM strips_1m GROUP BY ts, agent_id, layout_id, part HAVING count(*) > 1) d`)
+	must(t, err)
+	if diff != 0 || twice != 0 || strips == 0 {
+		t.Errorf("strips: %d differences from the minutes, %d of %d rows twice", diff, twice, strips)
 	}
 }
 

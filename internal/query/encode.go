@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,7 +54,8 @@ func appendResult(b []byte, v parser.Value) []byte {
 		}
 		b = append(b, ']')
 	case promql.Matrix:
-		b = append(b, '[')
+		const pointBytes = 32 // of most points
+		b = append(slices.Grow(b, pointBytes*v.TotalSamples()), '[')
 		for i, s := range v {
 			if i > 0 {
 				b = append(b, ',')

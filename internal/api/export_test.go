@@ -1,0 +1,4 @@
+package api
+
+// A door for the tests of this package.
+var JoinLate = joinLate
