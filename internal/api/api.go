@@ -59,7 +59,8 @@ type Deps struct {
 	// ReadPlugin says what an uploaded bundle is, or why no agent could take it.
 	ReadPlugin func([]byte) (Bundle, error)
 	Alerting   Alerting
-	CAPin      string // of the gateway's private authority; empty where it has none
+	SelfTest   func(ctx context.Context) SelfTest // sends one marked sample through every stage
+	CAPin      string                             // of the gateway's private authority; empty where it has none
 	Log        *slog.Logger
 }
 
@@ -103,6 +104,7 @@ func New(deps Deps) http.Handler {
 	r.notifications()
 	r.backtests()
 	r.status()
+	r.selfTest()
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	if s := schemas["ErrorModel"]; s != nil {
 		s.Properties["request_id"] = &huma.Schema{Type: huma.TypeString, Description: "That of the header X-Request-Id; the service's log has it"}
@@ -169,8 +171,8 @@ func (r resources) agent(ctx context.Context, name string) (postgres.Agent, erro
 		return postgres.Agent{}, r.fail(ctx, wrong("path.agent", "%w", err))
 	}
 	a, err := r.deps.DB.AgentByName(ctx, id)
-	if err != nil && sentinel.CodeOf(err) == sentinel.NotFound {
-		return a, r.fail(ctx, sentinel.Errorf(sentinel.NotFound, "agent %q is not registered; `sentinelctl agent ls` lists those that are", name))
+	if a.Synthetic || err != nil && sentinel.CodeOf(err) == sentinel.NotFound {
+		return postgres.Agent{}, r.fail(ctx, sentinel.Errorf(sentinel.NotFound, "agent %q is not registered; `sentinelctl agent ls` lists those that are", name))
 	}
 	if err != nil {
 		return a, r.fail(ctx, err)

@@ -13,6 +13,8 @@ import (
 const (
 	// TopicSessions carries which agents have a session, from the gateways.
 	TopicSessions = "sentinel.sessions"
+	// TopicSelfTest carries which samples of self-tests were read, from those who judge.
+	TopicSelfTest = "sentinel.selftest"
 	// TopicNotifier carries questions to the one that tells people.
 	TopicNotifier = "sentinel.notifier"
 )

@@ -22,6 +22,7 @@ type Agent struct {
 	DisabledAt time.Time      // zero: it may speak
 	ClockAhead *time.Duration // of the gateway's, at the last report; nil: not known
 	Config     AgentConfigState
+	Synthetic  bool // no host: the service's own
 }
 
 // AgentConfigState is what an agent said of the configurations it was told.
@@ -62,7 +63,7 @@ func (a Agent) State(now time.Time) AgentState {
 type AgentInfo struct{ Version, OS, Arch, Platform string }
 
 const agentColumns = `id, name, hostname, labels, version, os, arch, platform, created_at, last_seen_at, disabled_at, clock_ahead_ms,
-	config_version, config_refused, config_error`
+	config_version, config_refused, config_error, synthetic`
 
 func scanAgent(row pgx.CollectableRow) (Agent, error) {
 	var a Agent
@@ -70,7 +71,7 @@ func scanAgent(row pgx.CollectableRow) (Agent, error) {
 	var seen, disabled *time.Time
 	var clock *int64
 	err := row.Scan(&a.ID, &a.Name, &a.Hostname, &labels, &a.Info.Version, &a.Info.OS, &a.Info.Arch, &a.Info.Platform,
-		&a.CreatedAt, &seen, &disabled, &clock, &a.Config.Applied, &a.Config.Refused, &a.Config.Error)
+		&a.CreatedAt, &seen, &disabled, &clock, &a.Config.Applied, &a.Config.Refused, &a.Config.Error, &a.Synthetic)
 	if err != nil {
 		return a, err
 	}
@@ -89,6 +90,8 @@ type NewAgent struct {
 	Hostname string
 	Labels   []sentinel.Label
 	Info     AgentInfo
+	// Synthetic makes it no host: only what names it finds it.
+	Synthetic bool
 }
 
 // CreateAgent registers an agent together with its first key: both or neither.
@@ -113,9 +116,9 @@ func (db *DB) CreateAgent(ctx context.Context, a NewAgent, key NewKey) (Agent, e
 }
 
 func insertAgent(ctx context.Context, tx pgx.Tx, a NewAgent, labels string, key NewKey) (Agent, error) {
-	rows, err := tx.Query(ctx, `INSERT INTO agents (name, hostname, labels, version, os, arch, platform)
-		VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, $7) RETURNING `+agentColumns,
-		a.Name, a.Hostname, labels, a.Info.Version, a.Info.OS, a.Info.Arch, a.Info.Platform)
+	rows, err := tx.Query(ctx, `INSERT INTO agents (name, hostname, labels, version, os, arch, platform, synthetic)
+		VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, $7, $8) RETURNING `+agentColumns,
+		a.Name, a.Hostname, labels, a.Info.Version, a.Info.OS, a.Info.Arch, a.Info.Platform, a.Synthetic)
 	if err != nil {
 		return Agent{}, err
 	}
@@ -167,7 +170,7 @@ func (db *DB) Agents(ctx context.Context, f AgentFilter) ([]Agent, error) {
 		names, values = append(names, l.Name), append(values, l.Value)
 	}
 	rows, err := db.pool.Query(ctx, `SELECT `+agentColumns+` FROM agents
-		WHERE id > $1
+		WHERE id > $1 AND NOT synthetic
 			AND labels @> $2::text::jsonb
 			AND ($3 = '' OR strpos(lower(name || ' ' || hostname), lower($3)) > 0)
 			AND (NOT $4 OR disabled_at IS NULL)

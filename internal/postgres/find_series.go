@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -52,9 +53,12 @@ type SeriesAgent struct {
 
 // FindSeries returns the series that fulfil all conditions, in no order. More than
 // limit are ResourceExhausted. Text that the database cannot hold matches nothing,
-// as it should.
+// as it should. The series of a synthetic agent are found by who names it alone.
 func (db *DB) FindSeries(ctx context.Context, match []SeriesMatch, limit int) ([]FoundSeries, error) {
 	where := seriesWhere{}
+	if !slices.ContainsFunc(match, func(m SeriesMatch) bool { return m.Field == FieldAgent && !m.Not && len(m.Values) == 1 }) {
+		where.conditions = append(where.conditions, "NOT a.synthetic")
+	}
 	for _, m := range match {
 		if !where.add(m) {
 			return nil, nil

@@ -22,7 +22,7 @@ type FleetMember struct {
 // FleetMembers returns all agents that are not disabled, by their names.
 func (db *DB) FleetMembers(ctx context.Context) (list []FleetMember, err error) {
 	err = pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT id, name, hostname, labels FROM agents WHERE disabled_at IS NULL ORDER BY name`)
+		rows, err := tx.Query(ctx, `SELECT id, name, hostname, labels FROM agents WHERE disabled_at IS NULL AND NOT synthetic ORDER BY name`)
 		if err != nil {
 			return err
 		}

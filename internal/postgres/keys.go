@@ -119,7 +119,7 @@ func (db *DB) PendingKeys(ctx context.Context, agents []sentinel.AgentID) (map[s
 // before, that may speak, and that have no pending key.
 func (db *DB) AgentsWithOldKeys(ctx context.Context, before time.Time, limit int) (map[sentinel.AgentID]int64, error) {
 	rows, err := db.pool.Query(ctx, `SELECT a.name, a.id FROM agent_keys k JOIN agents a ON a.id = k.agent_id
-		WHERE k.state = 'active' AND k.activated_at < $1 AND a.disabled_at IS NULL
+		WHERE k.state = 'active' AND k.activated_at < $1 AND a.disabled_at IS NULL AND NOT a.synthetic
 			AND NOT EXISTS (SELECT 1 FROM agent_keys p WHERE p.agent_id = a.id AND p.state = 'pending')
 		ORDER BY k.activated_at LIMIT $2`, before, limit)
 	if err != nil {

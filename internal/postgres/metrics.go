@@ -35,7 +35,8 @@ func (db *DB) Metrics(ctx context.Context, name string, limit int) ([]Metric, er
 			SELECT (SELECT s.name FROM series s WHERE s.name > n.name ORDER BY s.name LIMIT 1) FROM names n WHERE n.name IS NOT NULL AND $1 = ''
 		)
 		SELECT DISTINCT s.name, s.kind, s.unit FROM names n
-		CROSS JOIN LATERAL (SELECT name, kind, unit FROM series WHERE name = n.name ORDER BY agent_id DESC LIMIT 100) s
+		CROSS JOIN LATERAL (SELECT name, kind, unit FROM series WHERE name = n.name
+			AND agent_id NOT IN (SELECT id FROM agents WHERE synthetic) ORDER BY agent_id DESC LIMIT 100) s
 		ORDER BY s.name, s.kind, s.unit LIMIT $2`, name, limit)
 	if err != nil {
 		return nil, failed("list metrics", err)

@@ -93,7 +93,7 @@ const rolloutCounts = `LEFT JOIN LATERAL (
 			count(*) FILTER (WHERE p.state IS NULL AND plugin_turn(a.name, r.name) < r.stages[r.stage] AND a.last_seen_at > now() - interval '2 minutes') AS waiting,
 			min(a.name || ': ' || p.error) FILTER (WHERE p.state <> 'running') AS example
 		FROM agents a LEFT JOIN plugin_reports p ON p.agent_id = a.id AND p.name = r.name AND p.digest = b.digest
-		WHERE a.disabled_at IS NULL AND a.labels @> r.selector
+		WHERE a.disabled_at IS NULL AND NOT a.synthetic AND a.labels @> r.selector
 	) c ON true`
 
 // Rollouts returns all roll-outs, by name.

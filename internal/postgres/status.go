@@ -35,11 +35,11 @@ func (db *DB) Status(ctx context.Context) (s Status, err error) {
 		FROM (SELECT count(*) FILTER (WHERE disabled_at IS NULL AND last_seen_at >= now() - $1::interval) AS up,
 				count(*) FILTER (WHERE disabled_at IS NULL AND last_seen_at < now() - $1::interval) AS silent,
 				count(*) FILTER (WHERE disabled_at IS NULL AND last_seen_at IS NULL) AS unseen,
-				count(disabled_at) AS disabled FROM agents) a,
+				count(disabled_at) AS disabled FROM agents WHERE NOT synthetic) a,
 			(SELECT coalesce(sum(appended), 0)::int8 AS appended, coalesce(sum(stored_cycles), 0)::int8 AS cycles,
 				coalesce(sum(stored_reports), 0)::int8 AS reports, coalesce(sum(quarantined), 0)::int8 AS quarantined,
 				coalesce(sum(lost_bytes + lost_age + lost_disk_full + lost_damaged + lost_rejected), 0)::int8 AS lost,
-				coalesce(sum(stored_samples), 0)::int8 AS samples FROM ingest_ledger) l`, SilentAfter, SessionIdle).
+				coalesce(sum(stored_samples), 0)::int8 AS samples FROM ingest_ledger WHERE agent_id NOT IN (SELECT id FROM agents WHERE synthetic)) l`, SilentAfter, SessionIdle).
 		Scan(&s.Now, &s.Version, &s.Bytes, &s.Schema, &up, &silent, &unseen, &disabled, &appended, &cycles, &reports, &quarantined,
 			&lost, &samples, &inFlight, &s.Letters, &s.Orphans, &s.Sessions)
 	if err != nil {

@@ -112,6 +112,15 @@ type Result struct {
 // Close gives the memory of the answer back.
 func (r *Result) Close() { r.query.Close() }
 
+// Number returns the value of the one series of an instant answer; there is none where
+// it has no series, or several.
+func (r *Result) Number() (v float64, ok bool) {
+	if list, is := r.Value.(promql.Vector); is && len(list) == 1 {
+		return list[0].F, true
+	}
+	return 0, false
+}
+
 // Instant evaluates an expression at one time. An expression that is wrong is
 // Invalid, one that asks for too much is ResourceExhausted.
 func (e *Engine) Instant(ctx context.Context, expression string, at time.Time) (*Result, error) {

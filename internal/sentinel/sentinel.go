@@ -14,6 +14,10 @@ import (
 // of a–z, 0–9 and '-', so that it is safe in a subject, a path and a label.
 type AgentID string
 
+// SelfTestAgent is the identity under which the service sends itself marked samples.
+// No host has it.
+const SelfTestAgent AgentID = "sentinel-self-test"
+
 // NewAgentID returns a fresh random identity (80 bits, "ag-" and 16 characters).
 func NewAgentID() AgentID {
 	return AgentID("ag-" + RandomName(10))

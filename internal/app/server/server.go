@@ -151,6 +151,7 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	}
 	engine := query.New(db, cfg.Server.Query, logger.With("part", "query"))
 	rest.Select = selecting(engine)
+	rest.SelfTest = selfTest{registry, gateway, b, db, engine}.run
 	handler := people(api.New(rest), prometheus(engine, db, cfg.Version, rest, logger.With("part", "query")), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
