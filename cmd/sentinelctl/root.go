@@ -73,7 +73,7 @@ not hold.`)
 	}
 	root.AddCommand(c.agentCommand(), c.queryCommand(), c.metricsCommand(), c.topCommand(), c.inspectCommand(),
 		c.eventsCommand(), c.enrolmentCommand(), c.tokenCommand(), c.userCommand(), c.auditLogCommand(), c.whoamiCommand(), c.setupCommand(), c.dlqCommand(),
-		c.pipelineCommand(), c.doctorCommand(), c.backupCommand(), c.restoreCommand(), c.ruleCommand(), c.alertCommand(), c.silenceCommand(), c.routeCommand(), c.receiverCommand(), c.pluginCommand(), c.contextCommand(), c.apiCommand())
+		c.pipelineCommand(), c.retentionCommand(), c.doctorCommand(), c.backupCommand(), c.restoreCommand(), c.ruleCommand(), c.alertCommand(), c.silenceCommand(), c.routeCommand(), c.receiverCommand(), c.pluginCommand(), c.contextCommand(), c.apiCommand())
 	return root
 }
 

@@ -128,7 +128,11 @@ func (f *fixture) calls(t *testing.T) map[string]func() call {
 			f.addPlugin(t, "gone")
 			return call{path: "/api/v1/plugins/gone"}
 		},
-		"get-status":         get("/api/v1/status"),
+		"get-status":    get("/api/v1/status"),
+		"get-retention": get("/api/v1/retention?raw=3"),
+		"put-retention": func() call {
+			return call{path: "/api/v1/retention", body: `{"raw_days":30,"minute_days":90,"hour_days":null}`}
+		},
 		"test-pipeline":      get("/api/v1/pipeline/self-test"),
 		"list-audit":         get("/api/v1/audit"),
 		"list-dead-letters":  get("/api/v1/dead-letters"),
@@ -188,7 +192,7 @@ var roles = map[string]string{
 	"setup": "none", "login": "none",
 	"logout": "viewer", "change-password": "viewer", "who-am-i": "viewer",
 	"list-agents": "viewer", "get-agent": "viewer", "get-latest": "viewer", "get-range": "viewer", "get-books": "viewer",
-	"list-dead-letters": "viewer", "get-dead-letter": "viewer", "get-status": "viewer", "test-pipeline": "operator", "get-fleet": "viewer", "get-graph": "viewer",
+	"list-dead-letters": "viewer", "get-dead-letter": "viewer", "get-status": "viewer", "test-pipeline": "operator", "get-retention": "viewer", "put-retention": "admin", "get-fleet": "viewer", "get-graph": "viewer",
 	"list-keys": "viewer", "rotate-key": "operator", "revoke-key": "operator",
 	"list-events": "viewer", "stream-events": "viewer",
 	"list-agent-configs": "viewer", "put-agent-config": "operator", "delete-agent-config": "operator",

@@ -105,6 +105,7 @@ func New(deps Deps) http.Handler {
 	r.backtests()
 	r.status()
 	r.selfTest()
+	r.retention()
 	schemas := api.OpenAPI().Components.Schemas.Map()
 	if s := schemas["ErrorModel"]; s != nil {
 		s.Properties["request_id"] = &huma.Schema{Type: huma.TypeString, Description: "That of the header X-Request-Id; the service's log has it"}

@@ -11,7 +11,8 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
-// Retention says how long each tier of samples is kept.
+// Retention says how long each tier of samples is kept, unless somebody chooses otherwise
+// through the REST interface.
 type Retention struct {
 	// Raw is for the samples as they came.
 	Raw time.Duration `yaml:"raw"`
@@ -97,12 +98,16 @@ func (h Housekeeper) rollUp(ctx context.Context) error {
 }
 
 func (h Housekeeper) maintain(ctx context.Context) error {
-	_, err := h.DB.Maintain(ctx, time.Now(), postgres.Retention{Raw: h.Retention.Raw, Minute: h.Retention.Minute, Hour: h.Retention.Hour})
+	state, err := h.DB.ConfigureRetention(ctx, postgres.Retention{Raw: h.Retention.Raw, Minute: h.Retention.Minute, Hour: h.Retention.Hour})
 	if err != nil {
 		return err
 	}
-	if err := h.DB.DropEvents(ctx, time.Now().Add(-h.Retention.Minute)); err != nil {
+	keep := state.Holds() // what somebody has chosen goes before the file
+	if _, err := h.DB.Maintain(ctx, time.Now(), keep); err != nil {
 		return err
 	}
-	return h.DB.DropIncidents(ctx, time.Now().Add(-h.Retention.Minute))
+	if err := h.DB.DropEvents(ctx, time.Now().Add(-keep.Minute)); err != nil {
+		return err
+	}
+	return h.DB.DropIncidents(ctx, time.Now().Add(-keep.Minute))
 }

@@ -75,3 +75,9 @@ func (db *DB) Hold(ctx context.Context, sql string, locked chan<- struct{}, rele
 	<-release
 	return tx.Commit(ctx)
 }
+
+type SizedPart = sizedPart
+
+func NewSizedPart(begin, end time.Time, bytes int64) SizedPart { return sizedPart{begin, end, bytes} }
+
+var PerDay = perDay

@@ -20,6 +20,12 @@ type Status struct {
 	Sessions int64
 }
 
+// Bytes returns what the database takes on disk.
+func (db *DB) Bytes(ctx context.Context) (n int64, err error) {
+	err = db.pool.QueryRow(ctx, `SELECT pg_database_size(current_database())`).Scan(&n)
+	return n, failed("measure the database", err)
+}
+
 // Status reads it; the sums are those of one moment.
 func (db *DB) Status(ctx context.Context) (s Status, err error) {
 	if s.Engine, err = db.Engine(ctx); err != nil {

@@ -21,7 +21,13 @@ const stubs = `
 		BEGIN
 			EXECUTE format('DELETE FROM %s WHERE ts < $1', relation) USING older_than;
 			RETURN NEXT relation || '_chunk';
-		END $$;`
+		END $$;
+	CREATE SCHEMA timescaledb_information;
+	CREATE VIEW timescaledb_information.chunks AS
+		SELECT 'public'::name AS hypertable_schema, h.relation::text::name AS hypertable_name, 'inner'::name AS chunk_schema, (h.relation || '_chunk')::name AS chunk_name,
+			date_trunc('day', now()) AS range_start, date_trunc('day', now()) + interval '1 day' AS range_end FROM hypertables h;
+	CREATE FUNCTION chunks_detailed_size(hypertable regclass) RETURNS TABLE (chunk_schema name, chunk_name name, total_bytes int8) LANGUAGE sql
+		AS $$ SELECT 'inner'::name, (hypertable || '_chunk')::name, 1000::int8 $$;`
 
 // Where the tests have no TimescaleDB, at least our side of that engine runs:
 // the migration's branch, commits without partitions, late roll-ups, retention.
@@ -52,6 +58,11 @@ func TestTimescaleBranch(t *testing.T) {
 			done = st.Done
 		}
 		f.checkRollups(t)
+	}
+	sizes, err := f.TierSizes(t.Context(), time.Now())
+	must(t, err)
+	if len(sizes) != 3 || sizes[0].Bytes != 1000 || sizes[1].Bytes != 2000 || sizes[2].Bytes != 1000 { // strips are minutes
+		t.Errorf("sizes %+v", sizes)
 	}
 	st, err := f.Maintain(t.Context(), time.Now(), postgres.Retention{Raw: time.Minute})
 	must(t, err)
