@@ -2,7 +2,7 @@
 import { useEffect, useId, useState } from "preact/hooks";
 import { messageOf, now } from "./api";
 import { Chart } from "./chart";
-import { number, type Unit, value } from "./format";
+import { moment, number, type Unit, value } from "./format";
 import { type Drawing, linesOf, metricNames, promRange, seriesNames } from "./graph";
 import { Empty, FailureNotice, Heading, Skeleton, useGrowing } from "./parts";
 import { useLoad } from "./poll";
@@ -74,7 +74,7 @@ export function Explore() {
               Hold this time
             </button>
           )}
-          {fixed && <span class="note">{new Date(from * 1000).toLocaleString("en-GB")} to {new Date(to * 1000).toLocaleTimeString("en-GB")}</span>}
+          {fixed && <span class="note">{moment(from, now() / 1000)} to {moment(to, now() / 1000)}</span>}
         </div>
       </div>
       <section class="card pad queries" aria-label="Questions">

@@ -60,7 +60,7 @@ export async function graph(match: string, from: number, to: number, abort: Abor
     return { labels: { __name__: s.name, ...s.labels }, unit: s.unit, counter: s.kind === "counter", curve: c };
   });
   const seconds = (time: string) => Date.parse(time) / 1000;
-  const late = (a.late ?? []).map((l) => ({ agent: l.agent, from: seconds(l.from), to: seconds(l.to), noted: seconds(l.noted_at) }));
+  const late = a.late.map((l) => ({ agent: l.agent, from: seconds(l.from), to: seconds(l.to), noted: seconds(l.noted_at) }));
   return { series, from, to, gap: gapOf(series, a.step), late };
 }
 

@@ -81,7 +81,7 @@ export function Host({ id }: { id: string }) {
 
   const young = view && view.samples.length > 0 && view.to - view.from < span.seconds - 1;
   const aside = (
-    <>
+    <div class="aside">
       {young && <span class="note young">Registered {duration(view.to - Date.parse(view.agent.created_at) / 1000)} ago: this is all there is</span>}
       {view && (
         <button type="button" class="plain" title="Drag over a chart to choose the time; this takes the last sixth of it" onClick={() => pick(view.to - (view.to - view.from) / 6, view.to)}>
@@ -89,7 +89,7 @@ export function Host({ id }: { id: string }) {
         </button>
       )}
       <Ranges current={span} />
-    </>
+    </div>
   );
   return (
     <HostFrame id={id} agent={view?.agent ?? null} newest={view?.newest ?? 0} tab="" aside={aside} missing={failure?.trouble === "missing"}>

@@ -97,14 +97,14 @@ export function FailureNotice({ failure, since }: { failure: Failure; since: num
 }
 
 const titles: Partial<Record<Trouble, string>> = {
-  down: "The service does not answer",
-  missing: "Not found",
-  unauthenticated: "Signed out",
-  conflict: "That does not fit what is there now",
-  busy: "Too many attempts",
+  down: "The service does not answer.",
+  missing: "Not found.",
+  unauthenticated: "Signed out.",
+  conflict: "That does not fit what is there now.",
+  busy: "Too many attempts.",
 };
 
-const titleOf = (t: Trouble): string => (t === "forbidden" ? `Your role may not do this` : (titles[t] ?? "That did not work"));
+const titleOf = (t: Trouble): string => (t === "forbidden" ? "Your role may not do this." : (titles[t] ?? "That did not work."));
 
 const roleHelp = (): string =>
   who.value ? `You are signed in as ${who.value.kind === "user" ? who.value.name : `the token ${nameOf(who.value)}`}, with the role ${who.value.role}. An administrator can give you another.` : "";
@@ -113,7 +113,7 @@ const roleHelp = (): string =>
 export const ProblemNotice = ({ problem }: { problem: Problem | null }) =>
   problem && (
     <Notice kind={problem.trouble === "forbidden" || problem.trouble === "conflict" ? "warn" : "bad"} title={titleOf(problem.trouble)}>
-      {problem.message} {problem.trouble === "forbidden" && roleHelp()}
+      {problem.trouble === "down" ? "Try again once it does." : problem.message} {problem.trouble === "forbidden" && roleHelp()}
     </Notice>
   );
 

@@ -5,6 +5,8 @@ import { FailureNotice, Meter, Notice, Pair, Skeleton, StateWord, Tile } from ".
 import { useLoad } from "./poll";
 import { type Status, status } from "./resources";
 import { Link } from "./route";
+import { SelfTest } from "./selftest";
+import { may } from "./who";
 
 /** Batches that wait for longer than this say that workers are behind, or gone. */
 const late = 30;
@@ -116,6 +118,7 @@ export function Pipeline() {
           </dl>
         </section>
       </div>
+      {may("operator") && <SelfTest />}
     </>
   );
 }

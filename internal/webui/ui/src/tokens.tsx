@@ -56,7 +56,7 @@ export function Tokens() {
                     <th scope="row">{t.name}</th>
                     <td data-name="Role">{t.role}</td>
                     <td data-name="State">{over(t) ? <StateWord kind="calm">expired</StateWord> : <StateWord kind="good">valid</StateWord>}</td>
-                    <td data-name="Made by">{t.created_by ?? "–"}</td>
+                    <td data-name="Made by">{t.created_by?.replace(/^(user|console):/, "").replace(/^token:(\d+ )?/, "token ") ?? "–"}</td>
                     <td data-name="Made"><When time={t.created_at} /></td>
                     <td data-name="Last used"><Ago time={t.last_used} /></td>
                     <td data-name="Ends">{t.expires_at ? (over(t) ? <When time={t.expires_at} /> : until(Date.parse(t.expires_at), now())) : "never"}</td>

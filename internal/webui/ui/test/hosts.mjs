@@ -88,7 +88,6 @@ export async function hosts() {
   await shot(page, "host-cursor");
   await page.keyboard.press("Escape");
   await changed(page);
-  await late(page, host);
   await page.route("**/api/v1/**", (r) => r.abort());
   await sees(page, ".notice.bad", "a server that is down is said");
   await usable(page, "a host without a server");
@@ -160,35 +159,5 @@ async function changed(page) {
   await page.locator(".changed li a", { hasText: "node_load15" }).click();
   await sees(page, ".solo .chart canvas", "and leads to the explorer");
   check("with both spans", new URL(page.url()).searchParams.get("q").startsWith('node_load15{agent="') && /from=\d+&to=\d+/.test(page.url()));
-  await page.unroute("**/api/v1/graph?*");
-}
-
-/** Data that came late is marked where it is. */
-async function late(page, host) {
-  const agent = host.split("/").pop();
-  await page.route("**/api/v1/graph?*", async (r) => {
-    const a = await r.fetch();
-    const graph = await a.json();
-    const before = (s) => new Date(Date.now() - s * 1000).toISOString();
-    await r.fulfill({ response: a, json: { ...graph, late: [{ agent, from: before(25), to: before(10), noted_at: before(3) }] } });
-  });
-  await page.goto(server.url + host);
-  await sees(page, ".legend .dot.late", "data that came late is marked");
-  check("with the time by which it was there", /came late\s*by \d\d:\d\d:\d\d/.test(await page.textContent(".legend")));
-  check("also for those who do not see the chart", (await page.getAttribute(".chart .plot", "aria-label")).includes("came late, by"));
-  const hatched = () => page.locator(".chart canvas").first().evaluate((c) => {
-    const probe = document.createElement("i");
-    probe.className = "dot late";
-    document.body.append(probe);
-    const [r, g, b] = getComputedStyle(probe).outlineColor.match(/\d+/g).map(Number);
-    probe.remove();
-    const { data } = c.getContext("2d").getImageData(0, 0, c.width, c.height);
-    let n = 0;
-    for (let i = 0; i < data.length; i += 4) n += Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 12 ? 1 : 0;
-    return n;
-  });
-  await holds("and drawn at the bottom of the chart", async () => (await hatched()) > 20);
-  await usable(page, "data that came late");
-  await shot(page, "host-late");
   await page.unroute("**/api/v1/graph?*");
 }
