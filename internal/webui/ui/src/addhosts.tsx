@@ -1,10 +1,10 @@
 // The way of a new host: a token, one command there, its first samples here.
 import { useRef, useState } from "preact/hooks";
 import { now } from "./api";
-import { Area, Buttons, Choice, Copy, Dialog, Field, lives } from "./form";
+import { Area, Buttons, Choice, Copy, Dialog, Field, FormDialog, lives } from "./form";
 import { plural, until } from "./format";
 import { parseLabels } from "./labels";
-import { FailureNotice, Notice, ProblemNotice } from "./parts";
+import { FailureNotice, Notice } from "./parts";
 import { usePoll, useTask } from "./poll";
 import { type Agent, agents, createEnrolmentToken, enrolmentTokens, type IssuedEnrolmentToken, latest } from "./resources";
 import { Link } from "./route";
@@ -12,9 +12,10 @@ import { installCommand } from "./shell";
 
 export function AddHosts({ onClose }: { onClose: () => void }) {
   const [made, setMade] = useState<{ token: IssuedEnrolmentToken; before: Set<string> } | null>(null);
+  if (!made) return <Form key="form" onClose={onClose} onMade={setMade} />;
   return (
-    <Dialog key={made ? "made" : "form"} title={made ? `Add hosts: ${made.token.name}` : "Add hosts"} onClose={onClose} wide={!!made}>
-      {made ? <Made {...made} onClose={onClose} /> : <Form onClose={onClose} onMade={setMade} />}
+    <Dialog key="made" title={`Add hosts: ${made.token.name}`} onClose={onClose} wide>
+      <Made {...made} onClose={onClose} />
     </Dialog>
   );
 }
@@ -28,17 +29,13 @@ function Form({ onClose, onMade }: { onClose: () => void; onMade: (m: { token: I
   const task = useTask();
   const parsed = parseLabels(labels);
   const bad = task.problem?.fields ?? {};
-  const submit = (e: Event) => {
-    e.preventDefault();
-    if (parsed.wrong) return;
-    void task.run(async () => {
-      const before = await agents(new AbortController().signal);
-      const token = await createEnrolmentToken({ name: name.trim(), ttl, max_uses: Number(uses), hostnames: hostnames.trim(), labels: parsed.labels });
-      onMade({ token, before: new Set(before.map((a) => a.id)) });
-    });
+  const work = async () => {
+    const before = await agents(new AbortController().signal);
+    const token = await createEnrolmentToken({ name: name.trim(), ttl, max_uses: Number(uses), hostnames: hostnames.trim(), labels: parsed.labels });
+    onMade({ token, before: new Set(before.map((a) => a.id)) });
   };
   return (
-    <form onSubmit={submit}>
+    <FormDialog title="Add hosts" action="Make the token" blocked={!!parsed.wrong} task={task} work={work} onClose={onClose} onDone={() => {}}>
       <p class="note">An enrolment token buys each host its own identity. It is shown once.</p>
       <Field label="Name" required maxLength={255} placeholder="What the hosts are, such as: web servers in Frankfurt" value={name} onValue={setName} wrong={bad.name} autocomplete="off" />
       <div class="two">
@@ -47,16 +44,7 @@ function Form({ onClose, onMade }: { onClose: () => void; onMade: (m: { token: I
       </div>
       <Field label="Hostname pattern" placeholder="Any host; or for instance web-*" maxLength={255} value={hostnames} onValue={setHostnames} wrong={bad.hostnames} autocomplete="off" spellcheck={false} />
       <Area label="Labels" rows={2} placeholder={"site=fra\nrole=web"} value={labels} onValue={setLabels} help="name=value, one a line: what the hosts get" wrong={parsed.wrong} />
-      <ProblemNotice problem={task.problem} />
-      <Buttons>
-        <button type="button" class="plain" onClick={onClose}>
-          Cancel
-        </button>
-        <button type="submit" class="primary" disabled={task.busy || !!parsed.wrong}>
-          Make the token
-        </button>
-      </Buttons>
-    </form>
+    </FormDialog>
   );
 }
 

@@ -8,6 +8,7 @@ import { Letters } from "./letters";
 import { Empty, Heading, Refused } from "./parts";
 import { Pipeline } from "./pipeline";
 import { Plugins } from "./plugins";
+import { Retention } from "./retention";
 import { Link } from "./route";
 import { Tokens } from "./tokens";
 import { Users } from "./users";
@@ -24,6 +25,7 @@ const places: Place[] = [
   { id: "", name: "Pipeline", need: "viewer", page: Pipeline },
   { id: "dead-letters", name: "Dead letters", need: "viewer", page: Letters },
   { id: "plugins", name: "Plugins", need: "viewer", page: Plugins },
+  { id: "retention", name: "Retention", need: "viewer", page: Retention },
   { id: "enrolment", name: "Enrolment", need: "operator", page: Enrolment },
   { id: "tokens", name: "API tokens", need: "operator", page: Tokens },
   { id: "users", name: "Users", need: "admin", page: Users },

@@ -5,7 +5,7 @@ import { type Incident, incidents, mostIncidents } from "./alerting";
 import { plural } from "./format";
 import { useHappenings } from "./live";
 import { matcherTest, matcherText } from "./matchers";
-import { Empty, FailureNotice, Skeleton, useGrowing } from "./parts";
+import { Coming, Empty, useGrowing } from "./parts";
 import { useLoad } from "./poll";
 import { address, Link, setQuery } from "./route";
 import { SilenceDialog } from "./silencing";
@@ -81,8 +81,7 @@ export function Alerts() {
         )}
       </div>
       {filter[2].wrong && <p class="help wrong">{filter[2].wrong}</p>}
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!list && !failure && <Skeleton name="alerts" />}
+      <Coming of={{ data: list, failure, since }} name="alerts" />
       {list && !list.length && (
         <Empty title="All is quiet">
           No rule finds anything wrong. <Link to="/rules">See the rules</Link>

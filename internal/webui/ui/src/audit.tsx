@@ -112,7 +112,9 @@ function Entries({ wish, hours }: { wish: string[]; hours: number }) {
               <tr key={e.id}>
                 <th scope="row"><When time={e.at} /></th>
                 <td data-name="Who">
-                  {e.actor || "–"} {e.actor_kind !== "user" && e.actor_kind !== e.actor && <span class="note">{e.actor_kind}</span>}
+                  <span>
+                    {e.actor || "–"} {e.actor_kind !== "user" && e.actor_kind !== e.actor && <span class="note">{e.actor_kind}</span>}
+                  </span>
                 </td>
                 <td data-name="What" class={/refused/.test(e.action) ? "is-bad" : ""}>{e.action}</td>
                 <td data-name="To what" class={e.target ? "any" : "none"}>{e.target || "–"}</td>

@@ -1,7 +1,7 @@
 // An agent's books: what it wrote, and where that is.
 import { number } from "./format";
 import { HostFrame } from "./hostframe";
-import { FailureNotice, Skeleton, StateWord } from "./parts";
+import { Coming, StateWord } from "./parts";
 import { useLoad } from "./poll";
 import { agent, type Book, books } from "./resources";
 import { Link } from "./route";
@@ -28,8 +28,7 @@ export function HostBooks({ id }: { id: string }) {
     ));
   return (
     <HostFrame id={id} agent={a} newest={0} tab="books" missing={failure?.trouble === "missing"}>
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!data && !failure && <Skeleton name="the books" />}
+      <Coming of={{ data: data, failure, since }} name="the books" />
       {b && v && (
         <>
           <section class={`card pad verdict ${v.kind}`} aria-label="Verdict">

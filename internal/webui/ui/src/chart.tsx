@@ -1,7 +1,8 @@
 // One chart: uPlot draws it, the legend below says in text what it shows.
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
-import { clock, tick, type Unit, value } from "./format";
+import { clock, moment, tick, type Unit, value } from "./format";
+import type { Late } from "./graph";
 import type { Line } from "./panels";
 import { align, stack, type Table } from "./series";
 import { theme } from "./theme";
@@ -19,6 +20,12 @@ interface Props {
   gap: number;
   /** Lines across, such as thresholds, and what they are called. */
   marks?: { at: number; name: string }[];
+  /** Times whose data came late. */
+  late?: Late[];
+  /** Calls with a span that was dragged over, or chosen by Shift and the arrow keys. */
+  onPick?: (from: number, to: number) => void;
+  /** The span that was chosen. */
+  picked?: [number, number] | null;
 }
 
 const height = 190;
@@ -42,6 +49,8 @@ export function Chart(p: Props) {
   const live = useRef(p);
   live.current = p;
   const [at, setAt] = useState<number | null>(null);
+  const dragging = useRef(false);
+  const anchor = useRef<number | null>(null); // where Shift was pressed, seconds since 1970
 
   const table = useMemo(() => align(p.lines.map((l) => l.curve), p.gap), [p.lines, p.gap]);
   const banded = p.stacked ? [] : p.lines.map((l, i) => (l.curve.lo ? i : -1)).filter((i) => i >= 0);
@@ -82,7 +91,7 @@ export function Chart(p: Props) {
         width: div.clientWidth, height, series, bands,
         padding: [8, 20, 0, 0],
         legend: { show: false },
-        cursor: { sync: { key: "host" }, drag: { setScale: false, x: false, y: false }, points: { size: 7 }, y: false },
+        cursor: { sync: { key: "host" }, drag: { setScale: false, x: !!live.current.onPick, y: false, dist: 6 }, points: { size: 7 }, y: false },
         scales: {
           x: { time: true, range: () => [live.current.from, live.current.to] },
           y: { range: (_u, min, max) => scaleOf(live.current, min ?? 0, max ?? 0) },
@@ -91,12 +100,24 @@ export function Chart(p: Props) {
           { stroke: ink, grid: { show: false }, ticks: { ...grid, size: 4 }, font, space: (_u, _i, min, max, width) => Math.max(max - min < 200 ? 84 : 64, width / 7), size: 28, values: (_u, ts) => ts.map((t) => clock(t, ts.some((x) => x % 60 !== 0))) },
           { stroke: ink, grid, ticks: { show: false }, font, space: 34, size: 66, gap: 6, values: (_u, vs) => vs.map((v) => tick(v, unit)), ...(unit === "bytes" && { incrs: binarySteps }) },
         ],
-        hooks: { setCursor: [(u) => setAt(u.cursor.idx ?? null)], draw: [(u) => drawMarks(u, live.current.marks ?? [])] },
+        hooks: {
+          setCursor: [(u) => setAt(u.cursor.idx ?? null)],
+          setSelect: [
+            (u) => {
+              if (!dragging.current) return;
+              dragging.current = false;
+              live.current.onPick?.(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x"));
+            },
+          ],
+          draw: [(u) => drawMarks(u, live.current.marks ?? []), (u) => drawLate(u, live.current.late ?? [])],
+        },
       },
       data,
       div,
     );
     plot.current = u;
+    // Of the charts that move together, the one that was dragged over says so.
+    u.over.addEventListener("mousedown", (e) => (dragging.current = e.button === 0));
     const size = new ResizeObserver(() => u.setSize({ width: div.clientWidth, height }));
     size.observe(div);
     return () => {
@@ -108,6 +129,18 @@ export function Chart(p: Props) {
   }, [shape, lastAt === null]);
 
   useEffect(() => plot.current?.setData(data), [data, p.from, p.to]);
+  const show = (span: [number, number] | null | undefined) => {
+    const u = plot.current;
+    if (!u || !p.onPick || dragging.current) return;
+    const [left, right] = (span ?? [0, 0]).map((t) => Math.min(u.over.clientWidth, Math.max(0, u.valToPos(t, "x"))));
+    u.setSelect({ left: left!, width: span ? right! - left! : 0, top: 0, height: u.over.clientHeight }, false);
+  };
+  useEffect(() => show(p.picked), [data, p.from, p.to, p.picked?.join(), shape]);
+  useEffect(() => {
+    const up = () => setTimeout(() => (dragging.current = false)); // after the plot has heard of it
+    document.addEventListener("mouseup", up);
+    return () => document.removeEventListener("mouseup", up);
+  }, []);
 
   const shown = at ?? lastAt;
   const t = shown === null ? undefined : table.t[shown];
@@ -126,20 +159,31 @@ export function Chart(p: Props) {
     if (e.key === "Escape") return moveCursor(u, nowhere);
     if (!step) return;
     e.preventDefault();
-    const to = Math.min(table.t.length - 1, Math.max(0, (at ?? table.t.length) + step));
-    moveCursor(u, { left: u.valToPos(table.t[to]!, "x"), top: 10 });
+    const to = table.t[Math.min(table.t.length - 1, Math.max(0, (at ?? table.t.length) + step))]!;
+    anchor.current = e.shiftKey ? (anchor.current ?? (at === null ? to : table.t[at]!)) : null;
+    moveCursor(u, { left: u.valToPos(to, "x"), top: 10 });
+    if (anchor.current !== null) show([Math.min(anchor.current, to), Math.max(anchor.current, to)]);
   };
+  const onKeyUp = (e: KeyboardEvent) => {
+    if (e.key !== "Shift" || anchor.current === null) return;
+    const [a, b] = [anchor.current, at === null ? anchor.current : table.t[at]!];
+    anchor.current = null;
+    if (a !== b) p.onPick?.(Math.min(a, b), Math.max(a, b));
+  };
+  const late = (p.late ?? []).filter((l) => l.to > p.from && l.from < p.to);
+  const lateAt = t === undefined ? undefined : late.find((l) => l.from <= t && t < l.to);
+  const lateText = (l: Late) => `came late, by ${moment(l.noted, p.to)}`;
 
   return (
     <figure class="card chart">
       <figcaption>
         <h2>{p.title}</h2>
-        <span class="note">{at !== null && t !== undefined ? clock(t, true) : p.note}</span>
+        <span class="note">{at !== null && t !== undefined ? clock(t, true) + (lateAt ? ", " + lateText(lateAt) : "") : p.note}</span>
       </figcaption>
       {lastAt === null ? (
         <p class="nothing">Nothing in this time.</p>
       ) : (
-        <div class="plot" ref={box} role="img" tabIndex={0} aria-label={`${p.title}. ${summary}`} onKeyDown={onKeyDown} onBlur={() => moveCursor(plot.current, nowhere)} />
+        <div class="plot" ref={box} role="img" tabIndex={0} aria-label={`${p.title}. ${summary}${late.map((l) => `; ${clock(l.from, false)} to ${clock(l.to, false)} ${lateText(l)}`).join("")}`} aria-keyshortcuts={p.onPick ? "ArrowLeft ArrowRight Shift+ArrowLeft Shift+ArrowRight" : undefined} onKeyDown={onKeyDown} onKeyUp={onKeyUp} onBlur={() => moveCursor(plot.current, nowhere)} />
       )}
       <ul class="legend">
         {p.lines.map((l, i) => (
@@ -154,6 +198,13 @@ export function Chart(p: Props) {
             )}
           </li>
         ))}
+        {late.length > 0 && (
+          <li title="The service got this data more than a minute and a half after its time: an agent was cut off, or a worker">
+            <i class="dot late" />
+            came late
+            <b>{late.length === 1 ? `by ${moment(late[0]!.noted, p.to)}` : `${late.length}×`}</b>
+          </li>
+        )}
         {(p.marks ?? []).map((m) => (
           <li key={m.name}>
             <i class="dot mark" />
@@ -186,6 +237,36 @@ function drawMarks(u: uPlot, marks: { at: number }[]): void {
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
+  }
+  ctx.restore();
+}
+
+const lateHeight = 6; // pixels
+
+/** Hatches the bottom of the times whose data came late. */
+function drawLate(u: uPlot, late: Late[]): void {
+  const { ctx, bbox } = u;
+  const h = lateHeight * devicePixelRatio;
+  const bottom = bbox.top + bbox.height;
+  ctx.save();
+  ctx.strokeStyle = color("warm");
+  ctx.lineWidth = 1.6 * devicePixelRatio;
+  for (const l of late) {
+    const [a, b] = [l.from, l.to].map((t) => Math.min(bbox.left + bbox.width, Math.max(bbox.left, u.valToPos(t, "x", true))));
+    if (b! <= a!) continue;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(a!, bottom - h, b! - a!, h);
+    ctx.clip();
+    ctx.fillStyle = faded("warm", 0.22);
+    ctx.fillRect(a!, bottom - h, b! - a!, h);
+    ctx.beginPath();
+    for (let x = a! - h; x < b!; x += h * 0.8) {
+      ctx.moveTo(x, bottom);
+      ctx.lineTo(x + h, bottom - h);
+    }
+    ctx.stroke();
+    ctx.restore();
   }
   ctx.restore();
 }

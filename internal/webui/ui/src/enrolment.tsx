@@ -1,25 +1,24 @@
 // Enrolment tokens: what buys hosts their identity.
-import { useState } from "preact/hooks";
 import { AddHosts } from "./addhosts";
 import { now } from "./api";
-import { Ask } from "./form";
+import { useAsk } from "./form";
 import { until } from "./format";
-import { Empty, FailureNotice, Labels, Skeleton, StateWord, useSeconds, When } from "./parts";
+import { Coming, Empty, Labels, StateWord, useSeconds, When } from "./parts";
 import { useLoad } from "./poll";
-import { type EnrolmentToken, enrolmentTokens, revokeEnrolmentToken } from "./resources";
+import { enrolmentTokens, revokeEnrolmentToken } from "./resources";
 import { address, setQuery } from "./route";
 
 const kinds = { valid: "good", "used up": "calm", expired: "calm", revoked: "bad" } as const;
 
 export function Enrolment() {
   useSeconds();
-  const { data: list, failure, since, again } = useLoad(enrolmentTokens, 5000);
-  const [revoking, setRevoking] = useState<EnrolmentToken | null>(null);
+  const load = useLoad(enrolmentTokens, 5000);
+  const { data: list, again } = load;
+  const [ask, dialog] = useAsk(again);
   const add = () => setQuery("add", "1");
   return (
     <>
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!list && !failure && <Skeleton name="enrolment tokens" />}
+      <Coming of={load} name="enrolment tokens" />
       {list && (
         <section class="card" aria-label="Enrolment tokens">
           <div class="top inner">
@@ -58,7 +57,12 @@ export function Enrolment() {
                     <td data-name="Ends">{t.state === "valid" ? until(Date.parse(t.expires_at), now()) : "–"}</td>
                     <td class="acts">
                       {t.state === "valid" && (
-                        <button type="button" class="link bad" onClick={() => setRevoking(t)} aria-label={`Revoke ${t.name}`}>
+                        <button
+                          type="button"
+                          class="link bad"
+                          aria-label={`Revoke ${t.name}`}
+                          onClick={() => ask({ title: `Revoke “${t.name}”?`, action: "Revoke", children: <p>No further host enrols with it. Those that have keep their identity.</p>, work: () => revokeEnrolmentToken(t.id) })}
+                        >
                           Revoke
                         </button>
                       )}
@@ -78,19 +82,7 @@ export function Enrolment() {
           }}
         />
       )}
-      {revoking && (
-        <Ask
-          title={`Revoke “${revoking.name}”?`}
-          action="Revoke"
-          onClose={() => setRevoking(null)}
-          work={async () => {
-            await revokeEnrolmentToken(revoking.id);
-            again();
-          }}
-        >
-          <p>No further host enrols with it. Those that have keep their identity.</p>
-        </Ask>
-      )}
+      {dialog}
     </>
   );
 }

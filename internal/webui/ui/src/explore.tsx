@@ -2,7 +2,7 @@
 import { useEffect, useId, useState } from "preact/hooks";
 import { messageOf, now } from "./api";
 import { Chart } from "./chart";
-import { number, type Unit, value } from "./format";
+import { moment, number, type Unit, value } from "./format";
 import { type Drawing, linesOf, metricNames, promRange, seriesNames } from "./graph";
 import { Empty, FailureNotice, Heading, Skeleton, useGrowing } from "./parts";
 import { useLoad } from "./poll";
@@ -28,14 +28,12 @@ function withQueries(queries: string[]): string {
   return `${location.pathname}?${q}`;
 }
 
-const moreSpans = [...spans, { id: "7d", label: "7 d", name: "7 days", seconds: 7 * 86_400 }];
-
 export function Explore() {
   const { query } = address.value;
   const queries = query.getAll("q");
   const [from, to] = [Number(query.get("from")), Number(query.get("to"))];
   const fixed = from > 0 && to > from;
-  const span = moreSpans.find((s) => s.id === query.get("range")) ?? moreSpans[1]!;
+  const span = spans.find((s) => s.id === query.get("range")) ?? spans[1]!;
   const { data: metrics } = useLoad(metricNames, 300_000);
   const { data, failure, since } = useLoad<Answer[]>(
     (abort) => {
@@ -65,7 +63,7 @@ export function Explore() {
         <Heading title="Explore">Explore</Heading>
         <div class="row">
           <nav class="ranges" aria-label="Time range">
-            {moreSpans.map((s) => (
+            {spans.map((s) => (
               <Link key={s.id} to={withoutTimes(s.id)} aria-current={!fixed && s === span ? "true" : undefined} aria-label={`${s.label}: the last ${s.name}`}>
                 {s.label}
               </Link>
@@ -76,7 +74,7 @@ export function Explore() {
               Hold this time
             </button>
           )}
-          {fixed && <span class="note">{new Date(from * 1000).toLocaleString("en-GB")} to {new Date(to * 1000).toLocaleTimeString("en-GB")}</span>}
+          {fixed && <span class="note">{moment(from, now() / 1000)} to {moment(to, now() / 1000)}</span>}
         </div>
       </div>
       <section class="card pad queries" aria-label="Questions">

@@ -2,7 +2,7 @@
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { ProblemNotice } from "./parts";
-import { useTask } from "./poll";
+import { type Task, useTask } from "./poll";
 import { strength } from "./verdict";
 
 interface FieldProps {
@@ -182,44 +182,80 @@ export function Dialog({ title, onClose, children, wide = false }: { title: stri
   );
 }
 
-interface AskProps {
+interface FormProps {
   title: string;
-  children: ComponentChildren;
   /** What the button says. */
   action: string;
-  /** What has to be typed first, where it cannot be undone. */
-  typed?: string;
   danger?: boolean;
-  onClose: () => void;
+  wide?: boolean;
+  /** Nothing may be sent yet. */
+  blocked?: boolean;
+  /** Whose problem says what is wrong with which field. */
+  task: Task;
   work: () => Promise<void>;
+  /** Cancel has the focus, because there is nothing to fill in. */
+  calm?: boolean;
+  onClose: () => void;
+  /** Follows work that went well; without it the dialog closes. */
+  onDone?: () => void;
+  children: ComponentChildren;
 }
 
-/** Asks before something is done, does it, and closes where it went well. */
-export function Ask({ title, children, action, typed, danger = true, onClose, work }: AskProps) {
-  const [text, setText] = useState("");
-  const task = useTask();
+/** A form in a dialog: it does the work once at a time and shows what stopped it. */
+export function FormDialog({ title, action, danger = false, wide = false, blocked = false, task, work, calm = false, onClose, onDone = onClose, children }: FormProps) {
   const submit = async (e: Event) => {
     e.preventDefault();
-    if (typed && text.trim() !== typed) return;
-    if (await task.run(work)) onClose();
+    if (!blocked && (await task.run(work))) onDone();
   };
   return (
-    <Dialog title={title} onClose={onClose}>
+    <Dialog title={title} onClose={onClose} wide={wide}>
       <form onSubmit={submit}>
-        <div class="prose">{children}</div>
-        {typed && <Field label={`Type ${typed} to confirm`} value={text} onValue={setText} autocomplete="off" spellcheck={false} />}
+        {children}
         <ProblemNotice problem={task.problem} />
         <Buttons>
-          <button type="button" class="plain" onClick={onClose} autofocus={!typed}>
+          <button type="button" class="plain" onClick={onClose} autofocus={calm}>
             Cancel
           </button>
-          <button type="submit" class={danger ? "danger" : "primary"} disabled={task.busy || (!!typed && text.trim() !== typed)}>
+          <button type="submit" class={danger ? "danger" : "primary"} disabled={task.busy || blocked}>
             {action}
           </button>
         </Buttons>
       </form>
     </Dialog>
   );
+}
+
+interface Question {
+  title: string;
+  /** What the button says. */
+  action: string;
+  children: ComponentChildren;
+  /** What has to be typed first, where it cannot be undone. */
+  typed?: string;
+  danger?: boolean;
+  work: () => Promise<unknown>;
+}
+
+/** Asks before something is done, does it, and closes where it went well. */
+export function Ask({ title, action, children, typed, danger = true, work, onClose }: Question & { onClose: () => void }) {
+  const [text, setText] = useState("");
+  const task = useTask();
+  return (
+    <FormDialog title={title} action={action} danger={danger} task={task} blocked={!!typed && text.trim() !== typed} calm={!typed} onClose={onClose} work={async () => void (await work())}>
+      <div class="prose">{children}</div>
+      {typed && <Field label={`Type ${typed} to confirm`} value={text} onValue={setText} autocomplete="off" spellcheck={false} />}
+    </FormDialog>
+  );
+}
+
+/** A function that asks, and what to render for it; `then` follows what went well. */
+export function useAsk(then: () => void): [ask: (q: Question) => void, dialog: ComponentChildren] {
+  const [q, setQuestion] = useState<Question | null>(null);
+  const work = async () => {
+    await q!.work();
+    then();
+  };
+  return [setQuestion, q && <Ask {...q} work={work} onClose={() => setQuestion(null)} />];
 }
 
 export const Buttons = ({ children }: { children: ComponentChildren }) => <div class="buttons">{children}</div>;

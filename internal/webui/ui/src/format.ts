@@ -49,7 +49,7 @@ const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export function number(v: number): string {
   const a = Math.abs(v);
-  if (Number.isInteger(v) || a >= 1e5) return a >= 1e15 ? v.toExponential(3) : grouped.format(v);
+  if (Number.isInteger(v) || a >= 1000) return a >= 1e15 ? v.toExponential(3) : grouped.format(v);
   if (a !== 0 && a < 0.001) return v.toExponential(2);
   return String(+v.toFixed(a >= 100 ? 1 : a >= 1 ? 2 : 4));
 }

@@ -7,7 +7,16 @@ import { type Curve, pace } from "./series";
 export interface Drawn {
   labels: Record<string, string>;
   unit: string;
+  counter: boolean;
   curve: Curve;
+}
+
+/** A stretch of an agent's time whose data came after it was over for long. */
+export interface Late {
+  agent: string;
+  from: number; // seconds since 1970
+  to: number;
+  noted: number; // when the last of it was there
 }
 
 /** Curves with the gap that their points say. */
@@ -16,17 +25,26 @@ export interface Drawing {
   from: number; // seconds since 1970
   to: number;
   gap: number;
+  late: Late[];
 }
 
 interface GraphAnswer {
   from: string;
   step: number;
-  series: { name: string; labels: Record<string, string>; unit: string; min: (number | null)[]; max: (number | null)[]; avg: (number | null)[] }[];
+  late: { agent: string; from: string; to: string; noted_at: string }[];
+  series: { name: string; labels: Record<string, string>; unit: string; kind: string; min: (number | null)[]; max: (number | null)[]; avg: (number | null)[] }[];
 }
 
 const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
 
-/** Least, greatest and average of what a selector finds. */
+/** The steps that the server takes, in seconds, as far as one of them is enough. */
+const graphSteps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+
+/** The shortest step of which that many are enough. */
+export const stepFor = (seconds: number, points: number): number => graphSteps.find((s) => seconds / s <= points) ?? 3600;
+
+/** Least, greatest and average of what a selector finds. The step is the shortest round
+ * one of which `points` are enough: n + 1 for n whole steps. */
 export async function graph(match: string, from: number, to: number, abort: AbortSignal, points = 400): Promise<Drawing> {
   const a = await ask<GraphAnswer>("GET", "/graph", { query: { match, from: iso(from), to: iso(to), points: String(points) }, abort });
   const first = Date.parse(a.from) / 1000;
@@ -39,9 +57,11 @@ export async function graph(match: string, from: number, to: number, abort: Abor
       c.lo.push(s.min[i]!);
       c.hi.push(s.max[i]!);
     });
-    return { labels: { __name__: s.name, ...s.labels }, unit: s.unit, curve: c };
+    return { labels: { __name__: s.name, ...s.labels }, unit: s.unit, counter: s.kind === "counter", curve: c };
   });
-  return { series, from, to, gap: gapOf(series, a.step) };
+  const seconds = (time: string) => Date.parse(time) / 1000;
+  const late = a.late.map((l) => ({ agent: l.agent, from: seconds(l.from), to: seconds(l.to), noted: seconds(l.noted_at) }));
+  return { series, from, to, gap: gapOf(series, a.step), late };
 }
 
 /** A step without a value is a gap only where the steps beside it have some: series
@@ -54,20 +74,25 @@ interface PromAnswer {
   data: { resultType: string; result: { metric: Record<string, string>; values: Pair[] }[] };
 }
 
-const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400];
+const steps = [...graphSteps, 7200, 21600, 86400];
 export const promStep = (seconds: number, points = 240): number => steps.find((s) => seconds / s <= points) ?? 86400;
 
 /** An expression over time. */
-export async function promRange(query: string, from: number, to: number, abort: AbortSignal): Promise<Drawing> {
-  const step = promStep(to - from);
+export async function promRange(query: string, from: number, to: number, abort: AbortSignal, step = promStep(to - from)): Promise<Drawing> {
   const start = Math.floor(from / step) * step;
   const a = await ask<PromAnswer>("GET", "/prometheus/api/v1/query_range", { query: { query, start: String(start), end: String(to), step: String(step) }, abort });
   const result = a.data.resultType === "matrix" ? a.data.result : [];
   const series = result.map<Drawn>((s) => {
     const good = s.values.map(([t, v]) => [t, Number(v)] as const).filter(([, v]) => Number.isFinite(v));
-    return { labels: s.metric, unit: "", curve: { t: good.map(([t]) => t), v: good.map(([, v]) => v) } };
+    return { labels: s.metric, unit: "", counter: false, curve: { t: good.map(([t]) => t), v: good.map(([, v]) => v) } };
   });
-  return { series, from, to, gap: step * 1.5 };
+  return { series, from, to, gap: step * 1.5, late: [] };
+}
+
+/** The present values of an expression. */
+export async function promNow(query: string, abort: AbortSignal): Promise<{ labels: Record<string, string>; value: number }[]> {
+  const a = await ask<{ data: { result: { metric: Record<string, string>; value: Pair }[] } }>("GET", "/prometheus/api/v1/query", { query: { query }, abort });
+  return a.data.result.map((s) => ({ labels: s.metric, value: Number(s.value[1]) }));
 }
 
 /** All metrics that any agent has. */

@@ -3,14 +3,15 @@ import { useMemo, useRef, useState } from "preact/hooks";
 import { now } from "./api";
 import { Chart } from "./chart";
 import { ago, duration, value } from "./format";
-import { knownOf, spans, type Span, stepFor, wanted } from "./panels";
+import { type Drawn, graph, type Late, promNow, promRange, stepFor } from "./graph";
+import { countQuery, type Interval, knownOf, metricsOf, type Panel, panelsFor, spans, type Span, wishFor } from "./panels";
 import { HostFrame } from "./hostframe";
-import { HostAlerts, HostNews } from "./lazy";
+import { Changed, HostAlerts, HostNews } from "./lazy";
 import { Ago, FailureNotice, Labels, Meter, Notice, silentAfter } from "./parts";
 import { usePoll } from "./poll";
-import { type Agent, agent, latest, range, type Sample } from "./resources";
-import { address, Link, withQuery } from "./route";
-import { type Grid, merge, newest, pace, type Tracks } from "./series";
+import { type Agent, agent, latest, type Sample } from "./resources";
+import { address, Link, setQuery, withQuery } from "./route";
+import { renew } from "./series";
 import { Values } from "./values";
 
 /** All that is known of the host; a new object whenever something came in. */
@@ -18,63 +19,77 @@ interface View {
   agent: Agent;
   samples: Sample[];
   newest: number; // of the samples, milliseconds since 1970
-  tracks: Map<string, Tracks>;
-  grid: Grid;
+  shown: Panel[];
+  drawn: Map<string, Drawn[]>; // by metric
+  late: Late[];
+  gap: (p: Panel) => number;
   from: number; // of the charts, seconds since 1970
+  to: number;
   asked: number;
 }
 
 const defaultInterval = 10;
 const shortest = 20; // seconds that charts show at least; no host has data from before it was registered
-const reload = 5 * 60_000; // late data may have come for times that were asked for before
+const mostPoints = 400; // of one series: about one for each pixel or two
+const reload = 60_000; // late data may have come for times that were asked for before
+const unsettled = 15; // seconds: what is younger may still be on its way
+
+/** What charts have been told, from one answer to the next. */
+interface Kept {
+  of: string; // what it was asked for
+  loaded: number;
+  newest: number; // seconds since 1970
+  every: Map<string, number>;
+  drawn: Map<string, Drawn[]>;
+  late: Late[];
+}
+
+const nothing: Kept = { of: "", loaded: 0, newest: 0, every: new Map(), drawn: new Map(), late: [] };
 
 export function Host({ id }: { id: string }) {
-  const wish = address.value.query.get("range");
+  const { query } = address.value;
+  const wish = query.get("range");
   const span = spans.find((s) => s.id === wish) ?? spans[0]!;
+  const picked = pickedOf(query.get("changed"));
   const [view, setView] = useState<View | null>(null);
-  const kept = useRef({ span: "", step: -1, loaded: 0, interval: 0, tracks: new Map<string, Tracks>() });
+  const kept = useRef(nothing);
 
-  const every = { "5m": 2000, "1h": 5000 }[span.id] ?? 20_000;
+  // As often as something new can be seen: at most every second.
+  const pace = Math.min(5, Math.max(1, kept.current.every.get("sentinel_host_cpu_used_percent") ?? 2)) * 1000;
+  const every = { "5m": pace, "1h": 5000 }[span.id] ?? 20_000;
   const failure = usePoll(
     async (abort) => {
       const [a, samples] = await Promise.all([agent(id, abort), latest(id, abort)]);
-      const k = kept.current;
-      if (!k.interval) k.interval = await findInterval(id, abort);
       const t = now() / 1000;
-      const { metrics } = wanted(samples);
-      const shown = Math.min(span.seconds, Math.max(shortest, t - Date.parse(a.created_at) / 1000));
-      const cpus = samples.filter((s) => s.name === "node_cpu_seconds_total").length;
-      const step = stepFor(shown, k.interval || defaultInterval, cpus);
-      const start = t - shown - Math.max(2 * step, 60); // a rate needs the point before
-      const fresh = k.span !== span.id || k.step !== step || Date.now() - k.loaded > reload;
-      const old = fresh ? new Map<string, Tracks>() : k.tracks;
-      // The newest step is asked for again: it was not complete.
-      const froms = metrics.map((m) => {
-        const last = newest(old.get(m) ?? new Map());
-        return last ? (step ? Math.floor(last / step) * step : last + 0.001) : start;
-      });
-      const answers = await Promise.all(metrics.map((m, i) => range(id, m, froms[i]!, step, abort)));
-      const tracks = new Map<string, Tracks>();
-      metrics.forEach((m, i) => {
-        const tr: Tracks = old.get(m) ?? new Map();
-        merge(tr, answers[i]!, froms[i]!, start);
-        tracks.set(m, tr);
-      });
-      kept.current = { span: span.id, step, loaded: fresh ? Date.now() : k.loaded, interval: k.interval, tracks };
-      const gap = step ? step * 1.5 : Math.max(2.5 * (k.interval || defaultInterval), 3);
-      const at = Math.max(0, ...samples.map((s) => Date.parse(s.time)));
-      setView({ agent: a, samples, newest: at, tracks, grid: { step, gap, now: t }, from: t - shown, asked: Date.now() });
+      const length = Math.min(span.seconds, Math.max(shortest, t - Date.parse(a.created_at) / 1000));
+      const shown = panelsFor(samples);
+      const step = stepFor(length, mostPoints);
+      const of = JSON.stringify([id, span.id, step, shown.map((p) => p.id)]);
+      const fresh = kept.current.of !== of || Date.now() - kept.current.loaded > reload;
+      const k = fresh ? { ...nothing, of, loaded: Date.now(), every: await intervals(id, shown, length, abort) } : kept.current;
+      const interval: Interval = (m) => k.every.get(m) ?? defaultInterval;
+      const start = t - length;
+      const since = fresh ? start : Math.max(start, Math.min(k.newest, t - unsettled));
+      kept.current = await follow(k, id, shown, samples, { step, start, since, to: t }, interval, abort);
+      const gap = (p: Panel) => Math.max(1.5 * step, ...metricsOf(p).map((m) => 2.5 * interval(m)));
+      const newest = Math.max(0, ...samples.map((s) => Date.parse(s.time)));
+      setView({ agent: a, samples, newest, shown, drawn: kept.current.drawn, late: kept.current.late, gap, from: start, to: t, asked: Date.now() });
     },
     every,
     [id, span.id],
   );
 
-  const young = view && view.samples.length > 0 && view.grid.now - view.from < span.seconds - 1;
+  const young = view && view.samples.length > 0 && view.to - view.from < span.seconds - 1;
   const aside = (
-    <>
-      {young && <span class="note young">Registered {duration(view.grid.now - Date.parse(view.agent.created_at) / 1000)} ago: this is all there is</span>}
+    <div class="aside">
+      {young && <span class="note young">Registered {duration(view.to - Date.parse(view.agent.created_at) / 1000)} ago: this is all there is</span>}
+      {view && (
+        <button type="button" class="plain" title="Drag over a chart to choose the time; this takes the last sixth of it" onClick={() => pick(view.to - (view.to - view.from) / 6, view.to)}>
+          What changed?
+        </button>
+      )}
       <Ranges current={span} />
-    </>
+    </div>
   );
   return (
     <HostFrame id={id} agent={view?.agent ?? null} newest={view?.newest ?? 0} tab="" aside={aside} missing={failure?.trouble === "missing"}>
@@ -82,16 +97,56 @@ export function Host({ id }: { id: string }) {
       {view && <HostAlerts id={id} />}
       {failure && <FailureNotice failure={failure} since={view?.asked ?? 0} />}
       {view && !failure && <Freshness view={view} />}
-      {view ? <Body view={view} id={id} /> : !failure && <Skeleton />}
+      {view ? <Body view={view} id={id} picked={picked} /> : !failure && <Skeleton />}
     </HostFrame>
   );
 }
 
-/** The seconds between two samples of the host, 0 where that cannot be said yet. */
-async function findInterval(id: string, abort: AbortSignal): Promise<number> {
-  const some = await range(id, "sentinel_host_memory_used_percent", now() / 1000 - 600, 0, abort);
-  const times = some[0]?.points.slice(-20).map((p) => Date.parse(p.time) / 1000) ?? [];
-  return times.length > 3 ? Math.max(1, Math.round(pace(times))) : 0;
+const pick = (from: number, to: number) => setQuery("changed", `${Math.floor(from)}-${Math.ceil(to)}`);
+
+/** A span of the address: seconds since 1970, from and to. */
+function pickedOf(text: string | null): [number, number] | null {
+  const m = /^(\d+)-(\d+)$/.exec(text ?? "");
+  return m && Number(m[1]) < Number(m[2]) ? [Number(m[1]), Number(m[2])] : null;
+}
+
+/** How often each of the panels' metrics came lately. */
+async function intervals(id: string, shown: Panel[], length: number, abort: AbortSignal): Promise<Map<string, number>> {
+  const metrics = [...new Set(shown.flatMap(metricsOf))];
+  const seconds = Math.min(600, length);
+  const counts = metrics.length ? await promNow(countQuery(id, metrics, seconds), abort) : [];
+  return new Map(counts.filter((c) => c.value > 2).map((c) => [c.labels.of!, Math.max(1, seconds / c.value)]));
+}
+
+interface Grid {
+  step: number;
+  start: number; // what is before it is forgotten
+  since: number; // what is asked for now; seconds since 1970
+  to: number;
+}
+
+/** Asks for all from `since` on, and puts it beside what was kept of the time before. */
+async function follow(k: Kept, id: string, shown: Panel[], samples: Sample[], { step, start, since, to }: Grid, interval: Interval, abort: AbortSignal): Promise<Kept> {
+  const wish = wishFor(id, shown, samples, step, interval);
+  const whole = (seconds: number, step: number) => Math.floor(seconds / step) * step;
+  const from = whole(since, step);
+  const steps = Math.floor((to - from) / step) + 1;
+  const [gauges, ...rates] = await Promise.all([
+    wish.gauges ? graph(wish.gauges, from, from + steps * step, abort, steps + 1) : null,
+    ...wish.rates.map((r) => promRange(r.query, whole(since, r.step), to, abort, r.step)),
+  ]);
+  const drawn = new Map<string, Drawn[]>();
+  const put = (metric: string, since: number, answers: Drawn[]) => {
+    const name = (d: Drawn) => JSON.stringify(Object.entries(d.labels).sort());
+    const all = new Map([...(k.drawn.get(metric) ?? []), ...answers].map((d) => [name(d), d]));
+    const find = (list: Drawn[] | undefined, key: string) => list?.find((d) => name(d) === key)?.curve;
+    const list = [...all].map(([key, d]) => ({ ...d, curve: renew(find(k.drawn.get(metric), key), find(answers, key), since, start - 2 * step) }));
+    drawn.set(metric, list.filter((d) => d.curve.t.length));
+  };
+  for (const metric of new Set(shown.flatMap((p) => p.gauges ?? []))) put(metric, from, gauges?.series.filter((d) => d.labels.__name__ === metric) ?? []);
+  wish.rates.forEach((r, i) => put(r.metric, whole(since, r.step), rates[i]!.series));
+  const newest = Math.max(0, ...[...drawn.values()].flat().map((d) => d.curve.t.at(-1)!));
+  return { ...k, drawn, newest: newest || start, late: [...k.late.filter((l) => l.to <= from), ...(gauges?.late ?? [])] };
 }
 
 const Ranges = ({ current }: { current: Span }) => (
@@ -140,28 +195,29 @@ function Freshness({ view: { agent: a, newest } }: { view: View }) {
   if (!a.last_seen) return <Notice kind="info" title="This host has not been seen yet.">It shows up as soon as its agent connects.</Notice>;
   return (
     <Notice kind="warn" title="No data for more than 10 minutes.">
-      The agent was last seen {ago(Date.parse(a.last_seen), now())}. On the host, <code>sentinel-agent</code>’s log says why.
+      The agent was last seen {ago(Date.parse(a.last_seen), now())}. On the host, <code>sentinel-agent</code>’s log says why. A longer time range shows what came before.
     </Notice>
   );
 }
 
-function Body({ view, id }: { view: View; id: string }) {
+function Body({ view, id, picked }: { view: View; id: string; picked: [number, number] | null }) {
   const drawn = useMemo(() => {
-    const known = knownOf(view.tracks, view.samples, view.grid);
-    return wanted(view.samples).shown.map((p) => ({ panel: p, lines: p.lines(known), note: p.note?.(known) ?? "", top: p.top?.(known) }));
+    const known = knownOf(view.drawn, view.samples);
+    const all = view.shown.map((p) => ({ panel: p, lines: p.lines(known), note: p.note?.(known) ?? "", top: p.top?.(known), gap: view.gap(p) }));
+    return view.samples.length ? all : all.filter((p) => p.lines.length); // of a host that is silent, what came before
   }, [view]);
-  if (!view.samples.length) return null;
   return (
     <>
-      <Tiles samples={view.samples} old={now() - view.newest > silentAfter} />
+      {view.samples.length > 0 && <Tiles samples={view.samples} old={now() - view.newest > silentAfter} />}
+      {picked && <Changed key={picked.join()} id={id} samples={view.samples} from={picked[0]} to={picked[1]} onClose={() => setQuery("changed", "")} />}
       <div class="charts">
-        {drawn.map(({ panel: p, lines, note, top }) => (
-          <Chart key={p.id} title={p.title} note={note} unit={p.unit} lines={lines} stacked={!!p.stacked} atLeast={p.atLeast ?? 0} top={top} from={view.from} to={view.grid.now} gap={view.grid.gap} />
+        {drawn.map(({ panel: p, lines, note, top, gap }) => (
+          <Chart key={p.id} title={p.title} note={note} unit={p.unit} lines={lines} stacked={!!p.stacked} atLeast={p.atLeast ?? 0} top={top} from={view.from} to={view.to} gap={gap} late={view.late} picked={picked} onPick={pick} />
         ))}
         <FileSystems samples={view.samples} />
       </div>
       <HostNews id={id} />
-      <Values samples={view.samples} />
+      {view.samples.length > 0 && <Values samples={view.samples} />}
     </>
   );
 }

@@ -9,7 +9,7 @@ import { number, plural, type Unit } from "./format";
 import { graph, linesOf, promRange, type Drawing } from "./graph";
 import { useHappenings } from "./live";
 import { type Matcher, matcherText } from "./matchers";
-import { Empty, FailureNotice, Heading, Labels, Notice, Skeleton, When } from "./parts";
+import { Coming, Empty, FailureNotice, Heading, Labels, Notice, Skeleton, When } from "./parts";
 import { useLoad } from "./poll";
 import { Link } from "./route";
 import { SilenceDialog } from "./silencing";
@@ -60,8 +60,7 @@ export function AlertPage({ id }: { id: string }) {
           </div>
         )}
       </div>
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!i && !failure && <Skeleton name="the alert" />}
+      <Coming of={{ data: i, failure, since }} name="the alert" />
       {i && <Content i={i} />}
       {i && asking === "ack" && <Acknowledge i={i} onClose={() => setAsking(null)} onDone={again} />}
       {i && asking === "silence" && <SilenceDialog matchers={narrow(i).map(matcherText)} onClose={() => setAsking(null)} onMade={again} />}
@@ -188,7 +187,7 @@ function Course({ i, r }: { i: Incident; r: Rule }) {
   const unit = unitOf(i.series ?? "", !!r.divided_by);
   return (
     <div class="solo">
-      <Chart title={r.sentence} note="" unit={unit} lines={linesOf(d.series)} stacked={false} atLeast={0} top={undefined} from={d.from} to={d.to} gap={d.gap} marks={look.marks} />
+      <Chart title={r.sentence} note="" unit={unit} lines={linesOf(d.series)} stacked={false} atLeast={0} top={undefined} from={d.from} to={d.to} gap={d.gap} late={d.late} marks={look.marks} />
     </div>
   );
 }

@@ -62,5 +62,6 @@ export const RulePage = lazy("RulePage");
 export const NewRule = lazy("NewRule");
 export const Explore = lazy("Explore");
 export const Palette = lazy("Palette", true);
+export const Changed = lazy("Changed");
 export const HostAlerts = lazy("HostAlerts", true);
 export const HostNews = lazy("HostNews", true);

@@ -1,8 +1,8 @@
 // Dead letters: batches that could not be used, kept until somebody decides.
 import { useState } from "preact/hooks";
-import { Ask, Dialog } from "./form";
+import { Dialog, useAsk } from "./form";
 import { number, plural, value } from "./format";
-import { Empty, FailureNotice, Notice, ProblemNotice, Skeleton, StateWord, useGrowing, When } from "./parts";
+import { Coming, Empty, FailureNotice, Notice, ProblemNotice, Skeleton, StateWord, useGrowing, When } from "./parts";
 import { useLoad, useTask } from "./poll";
 import { type DeadLetter, deadLetter, deadLetters, type LetterContent, type LetterFilter, purgeLetter, purgeLetters, replayLetter } from "./resources";
 import { address, Link, setQuery } from "./route";
@@ -13,15 +13,29 @@ export function Letters() {
   const [agent, reason, orphans] = [query.get("agent") ?? "", query.get("reason") ?? "", query.get("orphans") ?? ""];
   const filter: LetterFilter = { agent, reason, orphans };
   const { data: list, failure, since, again } = useLoad((abort) => deadLetters(filter, abort), 5000, [agent, reason, orphans]);
-  const [purging, setPurging] = useState<DeadLetter | "all" | null>(null);
+  const [ask, dialog] = useAsk(again);
   const [shown, more] = useGrowing(list?.length ?? 0, agent + reason + orphans);
   const show = Number(query.get("show")) || 0;
   const reasons = [...new Set([...(list ?? []).map((l) => l.reason), ...(reason ? [reason] : [])])].sort();
   const filtered = !!(agent || reason || orphans);
+  const purgeAll = () =>
+    ask({
+      title: filtered ? "Purge these dead letters?" : "Purge all dead letters?",
+      action: "Purge for good",
+      typed: "purge",
+      children: <p>{filtered ? "All that fit the filter go" : "All of them go"}, with their bytes, those included that came meanwhile. Their records stay counted as quarantined. This cannot be undone.</p>,
+      work: () => purgeLetters(filter),
+    });
+  const purge = (l: DeadLetter) =>
+    ask({
+      title: `Purge dead letter ${l.id}?`,
+      action: "Purge for good",
+      children: <p>It goes with its bytes; {plural(l.charged, "record stays", "records stay")} counted as quarantined. This cannot be undone.</p>,
+      work: () => purgeLetter(l.id),
+    });
   return (
     <>
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!list && !failure && <Skeleton name="dead letters" />}
+      <Coming of={{ data: list, failure, since }} name="dead letters" />
       {list && (
         <section class="card" aria-label="Dead letters">
           <div class="top inner">
@@ -45,7 +59,7 @@ export function Letters() {
                   </button>
                 )}
                 {may("admin") && list.length > 0 && (
-                  <button type="button" class="plain bad" onClick={() => setPurging("all")}>
+                  <button type="button" class="plain bad" onClick={purgeAll}>
                     Purge {filtered ? "these" : "all"} …
                   </button>
                 )}
@@ -83,7 +97,7 @@ export function Letters() {
                     <td data-name="State"><Fate letter={l} /></td>
                     <td class="acts">
                       {may("admin") && (
-                        <button type="button" class="link bad" onClick={() => setPurging(l)} aria-label={`Purge dead letter ${l.id}`}>
+                        <button type="button" class="link bad" onClick={() => purge(l)} aria-label={`Purge dead letter ${l.id}`}>
                           Purge
                         </button>
                       )}
@@ -97,33 +111,7 @@ export function Letters() {
         </section>
       )}
       {show > 0 && <Letter key={show} id={show} onClose={() => setQuery("show", "")} onChange={again} />}
-      {purging === "all" && list && (
-        <Ask
-          title={filtered ? "Purge these dead letters?" : "Purge all dead letters?"}
-          action="Purge for good"
-          typed="purge"
-          onClose={() => setPurging(null)}
-          work={async () => {
-            await purgeLetters(filter);
-            again();
-          }}
-        >
-          <p>{filtered ? "All that fit the filter go" : "All of them go"}, with their bytes, those included that came meanwhile. Their records stay counted as quarantined. This cannot be undone.</p>
-        </Ask>
-      )}
-      {purging !== null && purging !== "all" && (
-        <Ask
-          title={`Purge dead letter ${purging.id}?`}
-          action="Purge for good"
-          onClose={() => setPurging(null)}
-          work={async () => {
-            await purgeLetter(purging.id);
-            again();
-          }}
-        >
-          <p>It goes with its bytes; {plural(purging.charged, "record stays", "records stay")} counted as quarantined. This cannot be undone.</p>
-        </Ask>
-      )}
+      {dialog}
     </>
   );
 }

@@ -1,24 +1,24 @@
 // What may be done with a host: labels, keys, disabling, removal.
 import { useEffect, useState } from "preact/hooks";
 import { now, Problem } from "./api";
-import { Area, Ask } from "./form";
+import { Area, useAsk } from "./form";
 import { until } from "./format";
 import { HostFrame } from "./hostframe";
 import { labelsText, parseLabels } from "./labels";
-import { FailureNotice, Labels, Notice, ProblemNotice, Skeleton, StateWord, When } from "./parts";
+import { Coming, Labels, Notice, ProblemNotice, StateWord, When } from "./parts";
 import { useLoad, useTask } from "./poll";
 import { type Agent, agent, changeAgent, deleteAgent, type Key, keys, revokeKey, rotateKey } from "./resources";
 import { go } from "./route";
 import { may } from "./who";
 
 export function HostManage({ id }: { id: string }) {
-  const { data, failure, since, again } = useLoad(async (abort) => Promise.all([agent(id, abort), keys(id, abort)]), 2000, [id]);
+  const load = useLoad(async (abort) => Promise.all([agent(id, abort), keys(id, abort)]), 2000, [id]);
+  const { data, failure, again } = load;
   const [removed, setRemoved] = useState(false);
   const [a, ks] = data ?? [null, null];
   return (
     <HostFrame id={id} agent={a} newest={0} tab="manage" missing={failure?.trouble === "missing" && !removed}>
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!data && !failure && <Skeleton name="the host" />}
+      <Coming of={load} name="the host" />
       {a && ks && (
         <>
           {may("operator") && <LabelEditor agent={a} onChange={again} />}
@@ -122,12 +122,34 @@ const keyStates: Record<Key["state"], ["good" | "warn" | "bad" | "calm", string]
 };
 
 function Keys({ agent: a, keys, onChange }: { agent: Agent; keys: Key[]; onChange: () => void }) {
-  const [asking, setAsking] = useState<Key | "rotate" | null>(null);
+  const [ask, dialog] = useAsk(onChange);
   const [rotated, setRotated] = useState("");
   const fresh = keys.find((k) => k.id === rotated);
   useEffect(() => {
     if (rotated && !fresh) onChange();
   }, [rotated]);
+  const rotate = () =>
+    ask({
+      title: "Rotate the key?",
+      action: "Rotate",
+      danger: false,
+      children: <p>The agent gets a new key in its session and proves it. Only then the old one’s grace begins, and nothing that is on the way is refused.</p>,
+      work: async () => setRotated((await rotateKey(a.id)).key_id),
+    });
+  const revoke = (k: Key) =>
+    ask({
+      title: "Revoke this key?",
+      action: "Revoke",
+      children: (
+        <>
+          <p>
+            Within seconds nothing signed with <code>{k.id}</code> is taken, what is on the way included.
+          </p>
+          {k.state === "active" && <p><b>It is the key in use.</b> The agent is refused until it has another credential; it keeps what it collects. To replace a key without that, rotate it.</p>}
+        </>
+      ),
+      work: () => revokeKey(a.id, k.id),
+    });
   return (
     <section class="card" aria-labelledby="keys">
       <div class="top inner">
@@ -135,7 +157,7 @@ function Keys({ agent: a, keys, onChange }: { agent: Agent; keys: Key[]; onChang
           Keys <span class="note">each batch is signed with one</span>
         </h2>
         {may("operator") && (
-          <button type="button" class="plain" onClick={() => setAsking("rotate")} disabled={a.disabled} title={a.disabled ? "A disabled agent cannot prove a new key" : ""}>
+          <button type="button" class="plain" onClick={rotate} disabled={a.disabled} title={a.disabled ? "A disabled agent cannot prove a new key" : ""}>
             Rotate
           </button>
         )}
@@ -167,7 +189,7 @@ function Keys({ agent: a, keys, onChange }: { agent: Agent; keys: Key[]; onChang
               <td data-name="Ends">{k.expires_at && k.state === "retiring" ? until(Date.parse(k.expires_at), now()) : "–"}</td>
               <td class="acts">
                 {may("operator") && k.state !== "revoked" && (
-                  <button type="button" class="link bad" onClick={() => setAsking(k)} aria-label={`Revoke key ${k.id}`}>
+                  <button type="button" class="link bad" onClick={() => revoke(k)} aria-label={`Revoke key ${k.id}`}>
                     Revoke
                   </button>
                 )}
@@ -179,48 +201,33 @@ function Keys({ agent: a, keys, onChange }: { agent: Agent; keys: Key[]; onChang
       <div class="say" aria-live="polite">
         {rotated && (fresh?.state === "active" ? <Notice kind="good" title={`The agent signs with its new key, ${rotated}.`} /> : <Notice kind="info" title="The new key is on its way.">The agent gets it with its session and proves it; the old key stays good until then.</Notice>)}
       </div>
-      {asking === "rotate" && (
-        <Ask
-          title="Rotate the key?"
-          action="Rotate"
-          danger={false}
-          onClose={() => setAsking(null)}
-          work={async () => {
-            setRotated((await rotateKey(a.id)).key_id);
-            onChange();
-          }}
-        >
-          <p>The agent gets a new key in its session and proves it. Only then the old one’s grace begins, and nothing that is on the way is refused.</p>
-        </Ask>
-      )}
-      {asking !== null && asking !== "rotate" && (
-        <Ask
-          title="Revoke this key?"
-          action="Revoke"
-          onClose={() => setAsking(null)}
-          work={async () => {
-            await revokeKey(a.id, asking.id);
-            onChange();
-          }}
-        >
-          <p>
-            Within seconds nothing signed with <code>{asking.id}</code> is taken, what is on the way included.
-          </p>
-          {asking.state === "active" && <p><b>It is the key in use.</b> The agent is refused until it has another credential; it keeps what it collects. To replace a key without that, rotate it.</p>}
-        </Ask>
-      )}
+      {dialog}
     </section>
   );
 }
 
 function Existence({ agent: a, onChange, onRemoved }: { agent: Agent; onChange: () => void; onRemoved: () => void }) {
-  const [asking, setAsking] = useState<"disable" | "delete" | null>(null);
+  const [ask, dialog] = useAsk(onChange);
   const task = useTask();
   const name = a.hostname || a.id;
-  const set = async (disabled: boolean) => {
-    await changeAgent(a.id, a.etag, { disabled });
-    onChange();
-  };
+  const set = (disabled: boolean) => changeAgent(a.id, a.etag, { disabled });
+  const disable = () => ask({ title: `Disable ${name}?`, action: "Disable", children: <p>The server refuses it within seconds. Nothing is lost: it keeps what it collects, as far as its log may grow.</p>, work: () => set(true) });
+  const remove = () =>
+    ask({
+      title: `Delete ${name}?`,
+      action: "Delete for good",
+      typed: name,
+      children: (
+        <p>
+          This cannot be undone. {a.in_flight > 0 && `It still has ${a.in_flight} records on the way. `}If its agent still runs, it is refused from now on: uninstall it there.
+        </p>
+      ),
+      work: async () => {
+        await deleteAgent(a.id);
+        onRemoved();
+        go("/");
+      },
+    });
   return (
     <section class="card pad" aria-labelledby="existence">
       <h2 id="existence">{may("admin") ? "Disable or delete" : "Disable"}</h2>
@@ -230,11 +237,11 @@ function Existence({ agent: a, onChange, onRemoved }: { agent: Agent; onChange: 
           <p class="note">A disabled host is refused within seconds. It keeps what it collects in its own log, and sends it once it is enabled again.</p>
         </div>
         {a.disabled ? (
-          <button type="button" class="primary" disabled={task.busy} onClick={() => void task.run(() => set(false))}>
+          <button type="button" class="primary" disabled={task.busy} onClick={() => void task.run(async () => (await set(false), onChange()))}>
             Enable
           </button>
         ) : (
-          <button type="button" class="plain" onClick={() => setAsking("disable")}>
+          <button type="button" class="plain" onClick={disable}>
             Disable …
           </button>
         )}
@@ -246,33 +253,12 @@ function Existence({ agent: a, onChange, onRemoved }: { agent: Agent; onChange: 
             <b>Delete this host</b>
             <p class="note">Its keys, books, dead letters and series go for good, and its samples can no longer be read.</p>
           </div>
-          <button type="button" class="plain bad" onClick={() => setAsking("delete")}>
+          <button type="button" class="plain bad" onClick={remove}>
             Delete …
           </button>
         </div>
       )}
-      {asking === "disable" && (
-        <Ask title={`Disable ${name}?`} action="Disable" onClose={() => setAsking(null)} work={() => set(true)}>
-          <p>The server refuses it within seconds. Nothing is lost: it keeps what it collects, as far as its log may grow.</p>
-        </Ask>
-      )}
-      {asking === "delete" && (
-        <Ask
-          title={`Delete ${name}?`}
-          action="Delete for good"
-          typed={name}
-          onClose={() => setAsking(null)}
-          work={async () => {
-            await deleteAgent(a.id);
-            onRemoved();
-            go("/");
-          }}
-        >
-          <p>
-            This cannot be undone. {a.in_flight > 0 && `It still has ${a.in_flight} records on the way. `}If its agent still runs, it is refused from now on: uninstall it there.
-          </p>
-        </Ask>
-      )}
+      {dialog}
     </section>
   );
 }

@@ -4,6 +4,7 @@ export { AddHosts } from "./addhosts";
 export { Admin } from "./admin";
 export { AlertPage } from "./incident";
 export { Alerts } from "./alerts";
+export { Changed } from "./changed";
 export { Explore } from "./explore";
 export { HostAlerts, HostNews } from "./hostnews";
 export { HostBooks } from "./books";

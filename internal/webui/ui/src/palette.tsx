@@ -25,6 +25,7 @@ const pages: [name: string, to: string, need?: "operator" | "admin"][] = [
   ["Pipeline", "/admin"],
   ["Dead letters", "/admin/dead-letters"],
   ["Plugins", "/admin/plugins"],
+  ["Retention", "/admin/retention"],
   ["Add hosts", "/?add=1", "operator"],
   ["Enrolment", "/admin/enrolment", "operator"],
   ["API tokens", "/admin/tokens", "operator"],

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import { now, type Problem, sentence, type Trouble } from "./api";
 import { ago, clock, moment, value } from "./format";
-import type { Failure } from "./poll";
+import type { Failure, Loaded } from "./poll";
 import type { Agent } from "./resources";
 import { nameOf, who } from "./who";
 
@@ -97,14 +97,14 @@ export function FailureNotice({ failure, since }: { failure: Failure; since: num
 }
 
 const titles: Partial<Record<Trouble, string>> = {
-  down: "The service does not answer",
-  missing: "Not found",
-  unauthenticated: "Signed out",
-  conflict: "That does not fit what is there now",
-  busy: "Too many attempts",
+  down: "The service does not answer.",
+  missing: "Not found.",
+  unauthenticated: "Signed out.",
+  conflict: "That does not fit what is there now.",
+  busy: "Too many attempts.",
 };
 
-const titleOf = (t: Trouble): string => (t === "forbidden" ? `Your role may not do this` : (titles[t] ?? "That did not work"));
+const titleOf = (t: Trouble): string => (t === "forbidden" ? "Your role may not do this." : (titles[t] ?? "That did not work."));
 
 const roleHelp = (): string =>
   who.value ? `You are signed in as ${who.value.kind === "user" ? who.value.name : `the token ${nameOf(who.value)}`}, with the role ${who.value.role}. An administrator can give you another.` : "";
@@ -113,7 +113,7 @@ const roleHelp = (): string =>
 export const ProblemNotice = ({ problem }: { problem: Problem | null }) =>
   problem && (
     <Notice kind={problem.trouble === "forbidden" || problem.trouble === "conflict" ? "warn" : "bad"} title={titleOf(problem.trouble)}>
-      {problem.message} {problem.trouble === "forbidden" && roleHelp()}
+      {problem.trouble === "down" ? "Try again once it does." : problem.message} {problem.trouble === "forbidden" && roleHelp()}
     </Notice>
   );
 
@@ -123,6 +123,11 @@ export const Refused = ({ need, what }: { need: string; what: string }) => (
     {what} needs the role {need}. {roleHelp()}
   </Empty>
 );
+
+/** In the place of what is asked for and not there: that it comes, or why not. With
+ * what was there before, only what is wrong. */
+export const Coming = ({ of: { data, failure, since }, name }: { of: Pick<Loaded<unknown>, "data" | "failure" | "since">; name: string }) =>
+  failure ? <FailureNotice failure={failure} since={since} /> : !data ? <Skeleton name={name} /> : null;
 
 /** Where nothing is known yet. */
 export const Skeleton = ({ name, rows = 3 }: { name: string; rows?: number }) => (
@@ -138,6 +143,25 @@ export const StateWord = ({ kind, children }: { kind: "good" | "warn" | "bad" | 
     <i aria-hidden="true" />
     {children}
   </span>
+);
+
+/** A number that is looked at first. */
+export const Tile = ({ name, big, note }: { name: string; big: string; note: string }) => (
+  <div class="card">
+    <dt>{name}</dt>
+    <dd>
+      <span class="big">{big}</span>
+      <span class="note">{note}</span>
+    </dd>
+  </div>
+);
+
+/** A name and what it is, in a list of pairs. */
+export const Pair = ({ name, value, bad = false }: { name: string; value: ComponentChildren; bad?: boolean }) => (
+  <div>
+    <dt>{name}</dt>
+    <dd class={bad ? "is-bad" : ""}>{value}</dd>
+  </div>
 );
 
 /** A point in time: a date where it is long ago or ahead, else the time of day. */

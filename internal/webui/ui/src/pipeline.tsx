@@ -1,10 +1,12 @@
 // How the service and its pipeline are.
 import { useRef } from "preact/hooks";
 import { duration, number, plural, value } from "./format";
-import { FailureNotice, Meter, Notice, Skeleton, StateWord } from "./parts";
+import { FailureNotice, Meter, Notice, Pair, Skeleton, StateWord, Tile } from "./parts";
 import { useLoad } from "./poll";
 import { type Status, status } from "./resources";
 import { Link } from "./route";
+import { SelfTest } from "./selftest";
+import { may } from "./who";
 
 /** Batches that wait for longer than this say that workers are behind, or gone. */
 const late = 30;
@@ -116,23 +118,7 @@ export function Pipeline() {
           </dl>
         </section>
       </div>
+      {may("operator") && <SelfTest />}
     </>
   );
 }
-
-const Tile = ({ name, big, note }: { name: string; big: string; note: string }) => (
-  <div class="card">
-    <dt>{name}</dt>
-    <dd>
-      <span class="big">{big}</span>
-      <span class="note">{note}</span>
-    </dd>
-  </div>
-);
-
-const Pair = ({ name, value, bad = false }: { name: string; value: string; bad?: boolean }) => (
-  <div>
-    <dt>{name}</dt>
-    <dd class={bad ? "is-bad" : ""}>{value}</dd>
-  </div>
-);

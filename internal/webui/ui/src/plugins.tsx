@@ -1,12 +1,12 @@
 // Plugins: which agents are to run them, and how far that has come.
-import { useState } from "preact/hooks";
 import { ask } from "./api";
 import { words } from "./alertparts";
-import { Ask } from "./form";
+import { useAsk } from "./form";
 import { plural } from "./format";
-import { Ago, Empty, FailureNotice, Labels, Notice, Skeleton, StateWord, useGrowing } from "./parts";
+import { Ago, Coming, Empty, Labels, Notice, StateWord, useGrowing } from "./parts";
+import { PushPlugin } from "./pluginpush";
 import { useLoad } from "./poll";
-import { Link } from "./route";
+import { address, Link, setQuery } from "./route";
 import { may } from "./who";
 
 export interface Plugin {
@@ -44,15 +44,31 @@ export function Plugins() {
     const [list, states] = await Promise.all([plugins(abort), pluginStates(abort)]);
     return { list, states };
   }, 5000);
-  const [removing, setRemoving] = useState<Plugin | null>(null);
+  const [ask, dialog] = useAsk(again);
+  const remove = (p: Plugin) => ask({ title: `Remove ${p.name}?`, action: "Remove", typed: p.name, children: <p>All its versions go, here and from {plural(p.agents, "agent", "agents")}. What it collected stays.</p>, work: () => deletePlugin(p.name) });
+  const push = address.value.query.get("push") ?? "";
+  const pushed = data?.list.find((p) => p.name === push);
   const [rows, more] = useGrowing(data?.states.length ?? 0, "");
   return (
     <>
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!data && !failure && <Skeleton name="plugins" />}
+      <Coming of={{ data: data, failure, since }} name="plugins" />
+      {may("admin") && data && (
+        <div class="top">
+          <p class="note">Collectors in WebAssembly, delivered to agents by their labels, in stages.</p>
+          <button type="button" class="plain" onClick={() => setQuery("push", "1")}>
+            Push a plugin …
+          </button>
+        </div>
+      )}
       {data && !data.list.length && !data.states.length && (
         <Empty title="No plugin is rolled out">
-          An administrator delivers a signed bundle with <code>sentinelctl plugin push</code>, by labels and in stages.
+          {may("admin") ? (
+            <>
+              “Push a plugin” uploads a signed bundle; <code>sentinelctl plugin new</code> begins one, <code>sentinelctl plugin pack</code> makes the bundle.
+            </>
+          ) : (
+            "An administrator delivers signed bundles here, by labels and in stages."
+          )}
         </Empty>
       )}
       {data?.list.map((p) => (
@@ -62,15 +78,24 @@ export function Plugins() {
               {p.name} <span class="note">{p.version}{p.previous && `, before ${p.previous}`}</span> <RolloutWord p={p} />
             </h2>
             {may("admin") && (
-              <button type="button" class="plain bad" onClick={() => setRemoving(p)} aria-label={`Remove ${p.name} …`}>
-                Remove …
-              </button>
+              <span class="row">
+                <button type="button" class="plain" onClick={() => setQuery("push", p.name)} aria-label={`Change the roll-out of ${p.name} …`}>
+                  Change …
+                </button>
+                <button type="button" class="plain bad" onClick={() => remove(p)} aria-label={`Remove ${p.name} …`}>
+                  Remove …
+                </button>
+              </span>
             )}
           </div>
           {p.halted && <Notice kind="bad" title="It goes no further.">{p.halted}</Notice>}
           <Progress p={p} />
+          <div class="row stages">
+            <span class="note">Stages</span>
+            <Stages p={p} />
+          </div>
           <p class="note">
-            For {Object.keys(p.selector).length ? <Labels labels={p.selector} /> : "all agents"}; stage {p.stage} of {p.stages.length}: {p.stages.map((s) => `${s} %`).join(", ")}. Changed <Ago time={p.changed_at} />.
+            For {Object.keys(p.selector).length ? <Labels labels={p.selector} /> : "all agents"}. Changed <Ago time={p.changed_at} />.
           </p>
         </section>
       ))}
@@ -98,19 +123,17 @@ export function Plugins() {
           {more}
         </section>
       )}
-      {removing && (
-        <Ask
-          title={`Remove ${removing.name}?`}
-          action="Remove"
-          typed={removing.name}
-          onClose={() => setRemoving(null)}
-          work={async () => {
-            await deletePlugin(removing.name);
+      {dialog}
+      {push && may("admin") && data && (push === "1" || pushed) && (
+        <PushPlugin
+          key={push}
+          of={pushed}
+          onClose={() => setQuery("push", "")}
+          onDone={() => {
+            setQuery("push", "");
             again();
           }}
-        >
-          <p>All its versions go, here and from {plural(removing.agents, "agent", "agents")}. What it collected stays.</p>
-        </Ask>
+        />
       )}
     </>
   );
@@ -140,6 +163,21 @@ function RolloutWord({ p }: { p: Plugin }) {
   return <StateWord kind="warn">rolling out</StateWord>;
 }
 
+/** The stages: those that are over, the one that runs, those to come. */
+const Stages = ({ p }: { p: Plugin }) => (
+  <ol aria-label={`Stages of ${p.name}`}>
+    {p.stages.map((percent, i) => {
+      const done = i + 1 < p.stage || (p.stage >= p.stages.length && p.running >= p.agents && !p.halted);
+      const now = i + 1 === p.stage && !done;
+      return (
+        <li key={percent} class={done ? "done" : now ? (p.halted ? "halted" : "now") : ""} aria-current={now ? "step" : undefined}>
+          {percent} %<span class="sr">{done ? ", done" : now ? (p.halted ? ", halted" : ", now") : ", to come"}</span>
+        </li>
+      );
+    })}
+  </ol>
+);
+
 /** How many of the agents run it, in one bar. */
 function Progress({ p }: { p: Plugin }) {
   const part = (n: number) => `${p.agents ? (n / p.agents) * 100 : 0}%`;
@@ -151,8 +189,8 @@ function Progress({ p }: { p: Plugin }) {
         <span class="warm" style={{ width: part(p.waiting) }} />
       </span>
       <span>
-        {p.running} of {plural(p.agents, "agent", "agents")} run it{p.failed > 0 && `, ${p.failed} say that they cannot`}
-        {p.waiting > 0 && `, ${p.waiting} have not answered yet`}
+        {p.running} of {plural(p.agents, "agent", "agents")} {p.running === 1 ? "runs" : "run"} it{p.failed > 0 && `, ${p.failed} ${p.failed === 1 ? "says that it cannot" : "say that they cannot"}`}
+        {p.waiting > 0 && `, ${p.waiting} ${p.waiting === 1 ? "has" : "have"} not answered yet`}
       </span>
     </div>
   );

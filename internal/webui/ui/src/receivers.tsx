@@ -2,25 +2,25 @@
 import { useEffect, useState } from "preact/hooks";
 import { messageOf, Problem } from "./api";
 import { AlertFrame, words } from "./alertparts";
-import { deliveries, discardUndelivered, explain, type Explained, notificationConfig, type NotificationConfig, putNotificationConfig, type Receiver, receivers, replayUndelivered, type Route, testReceiver, type Undelivered, undelivered } from "./alerting";
+import { deliveries, discardUndelivered, explain, type Explained, notificationConfig, type NotificationConfig, putNotificationConfig, type Receiver, receivers, replayUndelivered, type Route, testReceiver, undelivered } from "./alerting";
 import { Editor, mistakeOf } from "./editor";
-import { Ask } from "./form";
+import { useAsk } from "./form";
 import { DeliveryLine } from "./incident";
-import { Empty, FailureNotice, Notice, ProblemNotice, Skeleton, When } from "./parts";
+import { Coming, Empty, FailureNotice, Notice, ProblemNotice, When } from "./parts";
 import { useLoad, useTask } from "./poll";
 import { address, setQuery } from "./route";
 import { may } from "./who";
 
 export function Receivers() {
-  const { data, failure, since, again } = useLoad(async (abort) => {
+  const load = useLoad(async (abort) => {
     const [config, list] = await Promise.all([notificationConfig(abort), receivers(abort)]);
     return { config, list };
   }, 30_000);
+  const { data, again } = load;
   const [taken, setTaken] = useState<Explained[]>([]);
   return (
     <AlertFrame tab="/receivers" title="Receivers">
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!data && !failure && <Skeleton name="receivers" />}
+      <Coming of={load} name="receivers" />
       {data && data.config.version === 0 && <Notice kind="info" title="Nobody is told of alerts yet.">{may("admin") ? "Write below who is to be told." : "An administrator can say who is to be told."}</Notice>}
       {data && (
         <>
@@ -172,7 +172,7 @@ function ChannelItem({ id, kind }: { id: string; kind: string }) {
 
 function GivenUp() {
   const { data: list, failure, again } = useLoad(undelivered, 10_000);
-  const [discarding, setDiscarding] = useState<Undelivered | null>(null);
+  const [ask, dialog] = useAsk(again);
   const task = useTask();
   if (failure && !list) return <Notice kind="warn" title="The notifier does not answer.">{failure.message}</Notice>;
   if (!list?.length) return null;
@@ -214,7 +214,12 @@ function GivenUp() {
                     <button type="button" class="link" disabled={task.busy} aria-label={`Send again: ${u.alerts.join(", ")}`} onClick={() => void task.run(() => replayUndelivered(u.id)).then(again)}>
                       Send again
                     </button>
-                    <button type="button" class="link bad" aria-label={`Discard: ${u.alerts.join(", ")}`} onClick={() => setDiscarding(u)}>
+                    <button
+                      type="button"
+                      class="link bad"
+                      aria-label={`Discard: ${u.alerts.join(", ")}`}
+                      onClick={() => ask({ title: "Discard this message?", action: "Discard", children: <p>It is never sent. The alert itself stays as it is.</p>, work: () => discardUndelivered(u.id) })}
+                    >
                       Discard
                     </button>
                   </>
@@ -224,19 +229,7 @@ function GivenUp() {
           ))}
         </tbody>
       </table>
-      {discarding && (
-        <Ask
-          title="Discard this message?"
-          action="Discard"
-          onClose={() => setDiscarding(null)}
-          work={async () => {
-            await discardUndelivered(discarding.id);
-            again();
-          }}
-        >
-          <p>It is never sent. The alert itself stays as it is.</p>
-        </Ask>
-      )}
+      {dialog}
     </section>
   );
 }

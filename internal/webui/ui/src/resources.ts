@@ -1,6 +1,6 @@
 // What the REST interface offers, as far as this page uses it; the types follow
 // /openapi.json.
-import { ask, now } from "./api";
+import { ask } from "./api";
 import type { Fleet } from "./fleetdata";
 import type { Role } from "./who";
 
@@ -27,21 +27,6 @@ export interface Sample {
   value: number;
 }
 
-export interface Point {
-  time: string;
-  last: number;
-  min: number;
-  max: number;
-  avg: number;
-  count: number;
-}
-
-export interface Series {
-  name: string;
-  labels: Record<string, string>;
-  points: Point[];
-}
-
 const host = (id: string): string => `/agents/${encodeURIComponent(id)}`;
 
 /** Follows the cursors of a list. */
@@ -62,16 +47,6 @@ export const agent = (id: string, abort?: AbortSignal): Promise<Agent> => ask("G
 export async function latest(id: string, abort: AbortSignal, metric = ""): Promise<Sample[]> {
   const l = await ask<{ samples: Sample[] }>("GET", `${host(id)}/latest`, { query: { metric }, abort });
   return l.samples;
-}
-
-const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
-
-/** One metric from a time on (seconds since 1970); step 0 gives every sample.
- * The end lies ahead, because the host's clock may be ahead of the server's. */
-export async function range(id: string, metric: string, from: number, step: number, abort: AbortSignal): Promise<Series[]> {
-  const query = { metric, from: iso(from), to: iso(Math.max(from, now() / 1000) + 600), step: step ? `${step}s` : "" };
-  const r = await ask<{ series: Series[] }>("GET", `${host(id)}/range`, { query, abort });
-  return r.series;
 }
 
 export const changeAgent = (id: string, etag: string, change: { labels?: Record<string, string>; disabled?: boolean }): Promise<Agent> => ask("PATCH", host(id), { body: change, ifMatch: etag });

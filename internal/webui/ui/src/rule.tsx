@@ -5,11 +5,11 @@ import { SeverityWord } from "./alertparts";
 import { applyRules, type Backtest, backtest, deleteRule, type Rule, rule, rules, ruleVersions } from "./alerting";
 import { Chart } from "./chart";
 import { Editor, type Mistake, mistakeOf } from "./editor";
-import { Ask, Choice, Field } from "./form";
+import { Choice, Field, useAsk } from "./form";
 import { number, plural } from "./format";
 import { graph, linesOf, promRange, type Drawing } from "./graph";
 import { unitOf } from "./incident";
-import { Empty, FailureNotice, Heading, Notice, ProblemNotice, Refused, Skeleton, When } from "./parts";
+import { Coming, Empty, Heading, Notice, ProblemNotice, Refused, Skeleton, When } from "./parts";
 import { useLoad, useTask } from "./poll";
 import { go, Link } from "./route";
 import { rulePage } from "./rules";
@@ -45,8 +45,7 @@ export function RulePage({ group, alert }: { group: string; alert: string }) {
   }
   return (
     <Frame name={alert} heading={<>{alert} {r && <SeverityWord severity={r.severity} />}</>}>
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!r && !failure && <Skeleton name="the rule" />}
+      <Coming of={{ data: r, failure, since }} name="the rule" />
       {r && (
         <>
           <p class="lead">{r.sentence}</p>
@@ -88,7 +87,7 @@ function Work({ saved, group, onSaved }: { saved: Rule | null; group: string; on
   const [text, setText] = useState(saved?.yaml ?? template);
   const [read, setRead] = useState<Rule | null>(saved);
   const [mistake, setMistake] = useState<Mistake | null>(null);
-  const [deleting, setDeleting] = useState(false);
+  const [ask, dialog] = useAsk(() => go("/rules"));
   const [done, setDone] = useState("");
   const task = useTask();
   const mine = may("operator");
@@ -146,7 +145,7 @@ function Work({ saved, group, onSaved }: { saved: Rule | null; group: string; on
                 </button>
               )}
               {saved && (
-                <button type="button" class="plain bad" onClick={() => setDeleting(true)}>
+                <button type="button" class="plain bad" onClick={() => ask({ title: `Delete ${saved.alert}?`, action: "Delete", children: <p>What fires by it resolves. Its versions stay in the database.</p>, work: () => deleteRule(saved.group, saved.alert) })}>
                   Delete …
                 </button>
               )}
@@ -158,19 +157,7 @@ function Work({ saved, group, onSaved }: { saved: Rule | null; group: string; on
           {mine && <Playing group={group} text={text} bad={!!mistake} />}
         </div>
       </div>
-      {deleting && saved && (
-        <Ask
-          title={`Delete ${saved.alert}?`}
-          action="Delete"
-          onClose={() => setDeleting(false)}
-          work={async () => {
-            await deleteRule(saved.group, saved.alert);
-            go("/rules");
-          }}
-        >
-          <p>What fires by it resolves. Its versions stay in the database.</p>
-        </Ask>
-      )}
+      {dialog}
     </>
   );
 }

@@ -4,7 +4,7 @@ import { AlertFrame, SeverityWord } from "./alertparts";
 import { type Incident, incidents, type Rule, rules } from "./alerting";
 import { plural } from "./format";
 import { useHappenings } from "./live";
-import { Empty, FailureNotice, Skeleton, StateWord } from "./parts";
+import { Coming, Empty, StateWord } from "./parts";
 import { useLoad } from "./poll";
 import { address, Link, setQuery } from "./route";
 import { may } from "./who";
@@ -45,8 +45,7 @@ export function Rules() {
         </>
       }
     >
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!data && !failure && <Skeleton name="rules" />}
+      <Coming of={{ data: data, failure, since }} name="rules" />
       {data && !data.list.length && <Empty title="There is no rule">Nobody is told of anything before there is one.</Empty>}
       {data && data.list.length > 0 && !groups.length && <Empty title="No rule matches">Nothing has “{find}” in its name or sentence.</Empty>}
       {groups.map(([group, list]) => (

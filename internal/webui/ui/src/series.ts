@@ -1,106 +1,43 @@
 // What is between an answer of the REST interface and a line on a chart: keeping
-// points while they come in, rates of counters, sums, gaps. No drawing here.
-import type { Series } from "./resources";
-
-/** One series' points in ascending time; t in seconds since 1970. */
-export interface Track {
-  labels: Record<string, string>;
-  t: number[];
-  last: number[];
-  min: number[];
-  max: number[];
-  avg: number[];
-}
-
-/** A metric's series by their labels. */
-export type Tracks = Map<string, Track>;
-
-const keyOf = (labels: Record<string, string>): string =>
-  Object.keys(labels)
-    .sort()
-    .map((k) => `${k}=${labels[k]}`)
-    .join("\u0000");
-
-/** Puts an answer for all time from `from` on in the place of what was known of that
- * time, and forgets what is before `keep`. */
-export function merge(tracks: Tracks, answer: Series[], from: number, keep: number): void {
-  for (const tr of tracks.values()) {
-    trim(tr, (t) => t >= keep && t < from);
-  }
-  for (const s of answer) {
-    const key = keyOf(s.labels);
-    let tr = tracks.get(key);
-    if (!tr) tracks.set(key, (tr = { labels: s.labels, t: [], last: [], min: [], max: [], avg: [] }));
-    for (const p of s.points) {
-      tr.t.push(Date.parse(p.time) / 1000);
-      tr.last.push(p.last);
-      tr.min.push(p.min);
-      tr.max.push(p.max);
-      tr.avg.push(p.avg);
-    }
-  }
-  for (const [key, tr] of tracks) if (!tr.t.length) tracks.delete(key);
-}
-
-function trim(tr: Track, wanted: (t: number) => boolean): void {
-  const keep = tr.t.map(wanted);
-  if (keep.every(Boolean)) return;
-  for (const col of ["last", "min", "max", "avg"] as const) tr[col] = tr[col].filter((_, i) => keep[i]);
-  tr.t = tr.t.filter((_, i) => keep[i]);
-}
-
-/** The newest time that any series has, or 0. */
-export function newest(tracks: Tracks): number {
-  let t = 0;
-  for (const tr of tracks.values()) t = Math.max(t, tr.t.at(-1) ?? 0);
-  return t;
-}
+// points while they come in, sums, gaps. No drawing here.
 
 /** Values over time; lo and hi, where present, are what the step's samples spanned. */
 export interface Curve {
-  t: number[];
+  t: number[]; // seconds since 1970, rising
   v: (number | null)[];
   lo?: (number | null)[];
   hi?: (number | null)[];
 }
 
-/** How the points were asked for. */
-export interface Grid {
-  step: number; // seconds; 0: every sample
-  gap: number; // more seconds than this between two points are a gap
-  now: number; // seconds since 1970
+/** Puts an answer for all time from `from` on in the place of what a curve had of that
+ * time, and forgets what is before `keep`. */
+export function renew(old: Curve | undefined, answer: Curve | undefined, from: number, keep: number): Curve {
+  const kept = old?.t.map((t) => t >= keep && t < from) ?? [];
+  const join = (a: (number | null)[] = [], b: (number | null)[] = []) => [...a.filter((_, i) => kept[i]), ...b];
+  const c: Curve = { t: join(old?.t, answer?.t) as number[], v: join(old?.v, answer?.v) };
+  if (old?.lo || answer?.lo) {
+    c.lo = join(old?.lo, answer?.lo);
+    c.hi = join(old?.hi, answer?.hi);
+  }
+  return c;
 }
+
+/** The same curve on another scale, which may be a falling one. */
+export function scaled(c: Curve, scale: (v: number) => number): Curve {
+  const all = (col: (number | null)[]) => col.map((v) => (v === null ? null : scale(v)));
+  if (!c.lo || !c.hi) return { t: c.t, v: all(c.v) };
+  const [a, b] = [all(c.lo), all(c.hi)];
+  const pick = (of: (x: number, y: number) => number) => a.map((x, i) => (x === null || b[i] === null ? null : of(x, b[i]!)));
+  return { t: c.t, v: all(c.v), lo: pick(Math.min), hi: pick(Math.max) };
+}
+
+/** Without its band. */
+export const bare = ({ t, v }: Curve): Curve => ({ t, v });
 
 /** The middle distance of the times; 0 where there are not two. */
 export function pace(t: number[]): number {
   const d = t.slice(1).map((x, i) => x - t[i]!);
   return d.sort((a, b) => a - b)[d.length >> 1] ?? 0;
-}
-
-export function gaugeCurve(tr: Track, grid: Grid, scale: (v: number) => number = (v) => v): Curve {
-  const c: Curve = { t: tr.t, v: tr.avg.map(scale) };
-  if (grid.step) {
-    const a = tr.min.map(scale);
-    const b = tr.max.map(scale); // a falling scale turns them round
-    c.lo = a.map((x, i) => Math.min(x, b[i]!));
-    c.hi = a.map((x, i) => Math.max(x, b[i]!));
-  }
-  return c;
-}
-
-/** A counter's increase per second. A counter that went down began again at zero.
- * Across a gap there is no value: nobody knows when it grew. A step that still runs
- * is left out, because it is not as long as the others. */
-export function rateCurve(tr: Track, grid: Grid): Curve {
-  const c: Curve = { t: [], v: [] };
-  for (let i = 1; i < tr.t.length; i++) {
-    const dt = tr.t[i]! - tr.t[i - 1]!;
-    if (grid.step && tr.t[i]! + grid.step > grid.now) break;
-    const grown = tr.last[i]! - tr.last[i - 1]!;
-    c.t.push(tr.t[i]!);
-    c.v.push(dt <= 0 || dt > grid.gap ? null : (grown < 0 ? tr.last[i]! : grown) / dt);
-  }
-  return c;
 }
 
 /** The sum of curves where at least one has a value. */

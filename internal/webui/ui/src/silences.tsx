@@ -1,11 +1,10 @@
 // Silences: what is held back, by whom, until when.
-import { useState } from "preact/hooks";
 import { now } from "./api";
 import { AlertFrame } from "./alertparts";
-import { endSilence, type Silence, silences } from "./alerting";
-import { Ask } from "./form";
+import { endSilence, silences } from "./alerting";
+import { useAsk } from "./form";
 import { until } from "./format";
-import { Empty, FailureNotice, Skeleton, StateWord, When } from "./parts";
+import { Coming, Empty, StateWord, When } from "./parts";
 import { useLoad } from "./poll";
 import { address, setQuery } from "./route";
 import { SilenceDialog } from "./silencing";
@@ -16,8 +15,9 @@ const kinds = { active: "warn", pending: "calm", expired: "calm" } as const;
 export function Silences() {
   const withOver = address.value.query.get("all") === "1";
   const adding = address.value.query.has("new") && may("operator");
-  const { data: list, failure, since, again } = useLoad((abort) => silences(withOver, abort), 10_000, [withOver]);
-  const [ending, setEnding] = useState<Silence | null>(null);
+  const load = useLoad((abort) => silences(withOver, abort), 10_000, [withOver]);
+  const { data: list, again } = load;
+  const [ask, dialog] = useAsk(again);
   return (
     <AlertFrame
       tab="/silences"
@@ -35,8 +35,7 @@ export function Silences() {
         </>
       }
     >
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!list && !failure && <Skeleton name="silences" />}
+      <Coming of={load} name="silences" />
       {list && !list.length && <Empty title="Nothing is silenced">Every alert is told to those whom the routes name.</Empty>}
       {list && list.length > 0 && (
         <section class="card" aria-label="Silences">
@@ -78,7 +77,12 @@ export function Silences() {
                   </td>
                   <td class="acts">
                     {may("operator") && s.state !== "expired" && (
-                      <button type="button" class="link" onClick={() => setEnding(s)} aria-label={`End the silence of ${s.matchers.join(", ")}`}>
+                      <button
+                        type="button"
+                        class="link"
+                        aria-label={`End the silence of ${s.matchers.join(", ")}`}
+                        onClick={() => ask({ title: "End this silence?", action: "End it now", danger: false, children: <p>What still fires is told at the next turn of its group.</p>, work: () => endSilence(s.id) })}
+                      >
                         End now
                       </button>
                     )}
@@ -90,20 +94,7 @@ export function Silences() {
         </section>
       )}
       {adding && <SilenceDialog matchers={[]} onClose={() => setQuery("new", "")} onMade={again} />}
-      {ending && (
-        <Ask
-          title="End this silence?"
-          action="End it now"
-          danger={false}
-          onClose={() => setEnding(null)}
-          work={async () => {
-            await endSilence(ending.id);
-            again();
-          }}
-        >
-          <p>What still fires is told at the next turn of its group.</p>
-        </Ask>
-      )}
+      {dialog}
     </AlertFrame>
   );
 }

@@ -2,10 +2,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { messageOf } from "./api";
 import { createSilence, type Incident, previewSilence } from "./alerting";
-import { Area, Buttons, Choice, Dialog, Field } from "./form";
+import { Area, Choice, Field, FormDialog } from "./form";
 import { plural } from "./format";
 import { matcherText, parseMatchers } from "./matchers";
-import { ProblemNotice } from "./parts";
 import { useTask } from "./poll";
 
 const lengths: [string, string][] = [
@@ -24,39 +23,19 @@ export function SilenceDialog({ matchers, onClose, onMade }: { matchers: string[
   const task = useTask();
   const parsed = parseMatchers(text);
   const list = parsed.wrong ? [] : parsed.list.map(matcherText);
-  const submit = (e: Event) => {
-    e.preventDefault();
-    if (!list.length) return;
-    void task
-      .run(async () => {
-        await createSilence({ matchers: list, comment: comment.trim(), lasts });
-      })
-      .then((good) => {
-        if (!good) return;
-        onMade?.();
-        onClose();
-      });
+  const work = async () => {
+    await createSilence({ matchers: list, comment: comment.trim(), lasts });
+    onMade?.();
   };
   return (
-    <Dialog title="Silence alerts" onClose={onClose} wide>
-      <form onSubmit={submit}>
-        <Area label="Labels" rows={Math.min(8, Math.max(3, text.split("\n").length))} value={text} onValue={setText} help="One a line; an alert must have all of them" wrong={parsed.wrong || (task.problem?.fields.matchers ?? "")} placeholder={'alertname="DiskAlmostFull"\nhostname=~"web-.*"'} />
-        <Preview matchers={list} />
-        <div class="two">
-          <Choice label="For" value={lasts} onValue={setLasts} options={lengths} />
-          <Field label="Why" required maxLength={1000} value={comment} onValue={setComment} wrong={task.problem?.fields.comment} placeholder="Disk is being replaced" autocomplete="off" />
-        </div>
-        <ProblemNotice problem={task.problem} />
-        <Buttons>
-          <button type="button" class="plain" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={task.busy || !list.length}>
-            Silence
-          </button>
-        </Buttons>
-      </form>
-    </Dialog>
+    <FormDialog title="Silence alerts" action="Silence" wide blocked={!list.length} task={task} work={work} onClose={onClose}>
+      <Area label="Labels" rows={Math.min(8, Math.max(3, text.split("\n").length))} value={text} onValue={setText} help="One a line; an alert must have all of them" wrong={parsed.wrong || (task.problem?.fields.matchers ?? "")} placeholder={'alertname="DiskAlmostFull"\nhostname=~"web-.*"'} />
+      <Preview matchers={list} />
+      <div class="two">
+        <Choice label="For" value={lasts} onValue={setLasts} options={lengths} />
+        <Field label="Why" required maxLength={1000} value={comment} onValue={setComment} wrong={task.problem?.fields.comment} placeholder="Disk is being replaced" autocomplete="off" />
+      </div>
+    </FormDialog>
   );
 }
 

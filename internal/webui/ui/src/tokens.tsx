@@ -1,9 +1,9 @@
 // API tokens: how programs come in.
 import { useState } from "preact/hooks";
 import { now } from "./api";
-import { Ask, Buttons, Choice, Copy, Dialog, Field, lives } from "./form";
+import { Buttons, Choice, Copy, Dialog, Field, FormDialog, lives, useAsk } from "./form";
 import { until } from "./format";
-import { Ago, Empty, FailureNotice, ProblemNotice, Skeleton, StateWord, useSeconds, When } from "./parts";
+import { Ago, Coming, Empty, StateWord, useSeconds, When } from "./parts";
 import { useLoad, useTask } from "./poll";
 import { createToken, revokeToken, type Token, tokens } from "./resources";
 import { may, recall, type Role, roles } from "./who";
@@ -12,12 +12,18 @@ export function Tokens() {
   useSeconds();
   const { data: list, failure, since, again } = useLoad(tokens, 5000);
   const [making, setMaking] = useState(false);
-  const [revoking, setRevoking] = useState<Token | null>(null);
+  const [ask, dialog] = useAsk(again);
+  const revoke = (t: Token) =>
+    ask({
+      title: `Revoke “${t.name}”?`,
+      action: "Revoke",
+      children: <p>Whatever uses it is refused from now on. If it is the one that you are signed in with, this signs you out.</p>,
+      work: async () => (await revokeToken(t.id)).own && recall(),
+    });
   const over = (t: Token) => !!t.expires_at && Date.parse(t.expires_at) <= now();
   return (
     <>
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!list && !failure && <Skeleton name="API tokens" />}
+      <Coming of={{ data: list, failure, since }} name="API tokens" />
       {list && (
         <section class="card" aria-label="API tokens">
           <div class="top inner">
@@ -50,13 +56,13 @@ export function Tokens() {
                     <th scope="row">{t.name}</th>
                     <td data-name="Role">{t.role}</td>
                     <td data-name="State">{over(t) ? <StateWord kind="calm">expired</StateWord> : <StateWord kind="good">valid</StateWord>}</td>
-                    <td data-name="Made by">{t.created_by ?? "–"}</td>
+                    <td data-name="Made by">{t.created_by?.replace(/^(user|console):/, "").replace(/^token:(\d+ )?/, "token ") ?? "–"}</td>
                     <td data-name="Made"><When time={t.created_at} /></td>
                     <td data-name="Last used"><Ago time={t.last_used} /></td>
                     <td data-name="Ends">{t.expires_at ? (over(t) ? <When time={t.expires_at} /> : until(Date.parse(t.expires_at), now())) : "never"}</td>
                     <td class="acts">
                       {may(t.role) && (
-                        <button type="button" class="link bad" onClick={() => setRevoking(t)} aria-label={`Revoke ${t.name}`}>
+                        <button type="button" class="link bad" onClick={() => revoke(t)} aria-label={`Revoke ${t.name}`}>
                           Revoke
                         </button>
                       )}
@@ -76,19 +82,7 @@ export function Tokens() {
           }}
         />
       )}
-      {revoking && (
-        <Ask
-          title={`Revoke “${revoking.name}”?`}
-          action="Revoke"
-          onClose={() => setRevoking(null)}
-          work={async () => {
-            if ((await revokeToken(revoking.id)).own) await recall();
-            else again();
-          }}
-        >
-          <p>Whatever uses it is refused from now on. If it is the one that you are signed in with, this signs you out.</p>
-        </Ask>
-      )}
+      {dialog}
     </>
   );
 }
@@ -115,28 +109,14 @@ function NewToken({ onClose }: { onClose: () => void }) {
       </Dialog>
     );
   }
-  const submit = (e: Event) => {
-    e.preventDefault();
-    void task.run(async () => setSecret((await createToken({ name: name.trim(), role, ...(ttl && { ttl }) })).secret));
-  };
+  const work = async () => setSecret((await createToken({ name: name.trim(), role, ...(ttl && { ttl }) })).secret);
   return (
-    <Dialog key="form" title="New API token" onClose={onClose}>
-      <form onSubmit={submit}>
-        <Field label="Name" required maxLength={255} placeholder="What uses it" value={name} onValue={setName} wrong={bad.name} autocomplete="off" />
-        <div class="two">
-          <Choice label="Role" value={role} onValue={(v) => setRole(v as Role)} options={roles.filter(may).map((r) => [r, r])} help="At most your own" />
-          <Choice label="Valid for" value={ttl} onValue={setTtl} options={[...lives, ["", "for ever"]]} />
-        </div>
-        <ProblemNotice problem={task.problem} />
-        <Buttons>
-          <button type="button" class="plain" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={task.busy}>
-            Make the token
-          </button>
-        </Buttons>
-      </form>
-    </Dialog>
+    <FormDialog key="form" title="New API token" action="Make the token" task={task} work={work} onClose={onClose} onDone={() => {}}>
+      <Field label="Name" required maxLength={255} placeholder="What uses it" value={name} onValue={setName} wrong={bad.name} autocomplete="off" />
+      <div class="two">
+        <Choice label="Role" value={role} onValue={(v) => setRole(v as Role)} options={roles.filter(may).map((r) => [r, r])} help="At most your own" />
+        <Choice label="Valid for" value={ttl} onValue={setTtl} options={[...lives, ["", "for ever"]]} />
+      </div>
+    </FormDialog>
   );
 }

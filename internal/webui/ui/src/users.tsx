@@ -1,18 +1,19 @@
 // People who sign in with a password.
 import { useState } from "preact/hooks";
 import { Problem } from "./api";
-import { Ask, Buttons, Choice, Dialog, Field, NewPassword } from "./form";
-import { Ago, Empty, FailureNotice, ProblemNotice, Skeleton, StateWord, When } from "./parts";
+import { Choice, Field, FormDialog, NewPassword, useAsk } from "./form";
+import { Ago, Coming, Empty, StateWord, When } from "./parts";
 import { useLoad, useTask } from "./poll";
 import { changeUser, createUser, deleteUser, type User, users } from "./resources";
 import { Link } from "./route";
 import { duties, type Role, roles, who } from "./who";
 
-type Asking = { what: "new" } | { what: "edit" | "password" | "delete"; user: User };
+type Asking = { what: "new" } | { what: "edit" | "password"; user: User };
 
 export function Users() {
   const { data: list, failure, since, again } = useLoad(users, 5000);
   const [asking, setAsking] = useState<Asking | null>(null);
+  const [ask, dialog] = useAsk(again);
   const close = () => setAsking(null);
   const changed = () => {
     close();
@@ -21,8 +22,7 @@ export function Users() {
   const self = (u: User) => who.value?.kind === "user" && who.value.name === u.name;
   return (
     <>
-      {failure && <FailureNotice failure={failure} since={since} />}
-      {!list && !failure && <Skeleton name="users" />}
+      <Coming of={{ data: list, failure, since }} name="users" />
       {list && (
         <section class="card" aria-label="Users">
           <div class="top inner">
@@ -70,7 +70,7 @@ export function Users() {
                           <button type="button" class="link" onClick={() => setAsking({ what: "password", user: u })} aria-label={`Set the password of ${u.name}`}>
                             Password
                           </button>
-                          <button type="button" class="link bad" onClick={() => setAsking({ what: "delete", user: u })} aria-label={`Delete ${u.name}`}>
+                          <button type="button" class="link bad" onClick={() => ask({ title: `Delete ${u.name}?`, action: "Delete", children: <p>All sessions end at once. API tokens that {u.name} made stay; the list of tokens shows them.</p>, work: () => deleteUser(u.name) })} aria-label={`Delete ${u.name}`}>
                             Delete
                           </button>
                         </>
@@ -86,19 +86,7 @@ export function Users() {
       {asking?.what === "new" && <NewUser onClose={close} onDone={changed} />}
       {asking?.what === "edit" && <EditUser user={asking.user} onClose={close} onDone={changed} />}
       {asking?.what === "password" && <SetPassword user={asking.user} onClose={close} onDone={changed} />}
-      {asking?.what === "delete" && (
-        <Ask
-          title={`Delete ${asking.user.name}?`}
-          action="Delete"
-          onClose={close}
-          work={async () => {
-            await deleteUser(asking.user.name);
-            again();
-          }}
-        >
-          <p>All sessions end at once. API tokens that {asking.user.name} made stay; the list of tokens shows them.</p>
-        </Ask>
-      )}
+      {dialog}
     </>
   );
 }
@@ -116,31 +104,16 @@ function NewUser({ onClose, onDone }: FormProps) {
   const [password, setPassword] = useState("");
   const [again, setAgain] = useState("");
   const task = useTask();
-  const submit = async (e: Event) => {
-    e.preventDefault();
-    const good = await task.run(async () => {
-      if (password !== again) throw new Problem("invalid", "The two passwords are not the same.");
-      await createUser({ name: name.trim(), role, password });
-    });
-    if (good) onDone();
+  const work = async () => {
+    if (password !== again) throw new Problem("invalid", "The two passwords are not the same.");
+    await createUser({ name: name.trim(), role, password });
   };
   return (
-    <Dialog title="New user" onClose={onClose}>
-      <form onSubmit={submit}>
-        <Field label="Name" required maxLength={64} autocomplete="off" autocapitalize="none" spellcheck={false} value={name} onValue={setName} wrong={task.problem?.fields.name} help="Lower case, as in ann or ann.lee" />
-        <Choice label="Role" value={role} onValue={(v) => setRole(v as Role)} options={roleOptions} help={duties[role]} />
-        <NewPassword value={password} onValue={setPassword} again={again} onAgain={setAgain} wrong={task.problem?.fields.password} />
-        <ProblemNotice problem={task.problem} />
-        <Buttons>
-          <button type="button" class="plain" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={task.busy}>
-            Make the user
-          </button>
-        </Buttons>
-      </form>
-    </Dialog>
+    <FormDialog title="New user" action="Make the user" task={task} work={work} onClose={onClose} onDone={onDone}>
+      <Field label="Name" required maxLength={64} autocomplete="off" autocapitalize="none" spellcheck={false} value={name} onValue={setName} wrong={task.problem?.fields.name} help="Lower case, as in ann or ann.lee" />
+      <Choice label="Role" value={role} onValue={(v) => setRole(v as Role)} options={roleOptions} help={duties[role]} />
+      <NewPassword value={password} onValue={setPassword} again={again} onAgain={setAgain} wrong={task.problem?.fields.password} />
+    </FormDialog>
   );
 }
 
@@ -150,28 +123,13 @@ function EditUser({ user, onClose, onDone }: FormProps & { user: User }) {
   const task = useTask();
   const disabled = state === "disabled";
   const same = role === user.role && disabled === user.disabled;
-  const submit = async (e: Event) => {
-    e.preventDefault();
-    const change = { ...(role !== user.role && { role }), ...(disabled !== user.disabled && { disabled }) };
-    if (await task.run(async () => void (await changeUser(user.name, change)))) onDone();
-  };
+  const work = async () => void (await changeUser(user.name, { ...(role !== user.role && { role }), ...(disabled !== user.disabled && { disabled }) }));
   return (
-    <Dialog title={`Change ${user.name}`} onClose={onClose}>
-      <form onSubmit={submit}>
-        <Choice label="Role" value={role} onValue={(v) => setRole(v as Role)} options={roleOptions} help={duties[role]} />
-        <Choice label="Signing in" value={state} onValue={setState} options={[["enabled", "allowed"], ["disabled", "not allowed: disabled"]]} />
-        {!same && <p class="note">All sessions of {user.name} end at once.</p>}
-        <ProblemNotice problem={task.problem} />
-        <Buttons>
-          <button type="button" class="plain" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={task.busy || same}>
-            Save
-          </button>
-        </Buttons>
-      </form>
-    </Dialog>
+    <FormDialog title={`Change ${user.name}`} action="Save" blocked={same} task={task} work={work} onClose={onClose} onDone={onDone}>
+      <Choice label="Role" value={role} onValue={(v) => setRole(v as Role)} options={roleOptions} help={duties[role]} />
+      <Choice label="Signing in" value={state} onValue={setState} options={[["enabled", "allowed"], ["disabled", "not allowed: disabled"]]} />
+      {!same && <p class="note">All sessions of {user.name} end at once.</p>}
+    </FormDialog>
   );
 }
 
@@ -179,29 +137,14 @@ function SetPassword({ user, onClose, onDone }: FormProps & { user: User }) {
   const [password, setPassword] = useState("");
   const [again, setAgain] = useState("");
   const task = useTask();
-  const submit = async (e: Event) => {
-    e.preventDefault();
-    const good = await task.run(async () => {
-      if (password !== again) throw new Problem("invalid", "The two passwords are not the same.");
-      await changeUser(user.name, { password });
-    });
-    if (good) onDone();
+  const work = async () => {
+    if (password !== again) throw new Problem("invalid", "The two passwords are not the same.");
+    await changeUser(user.name, { password });
   };
   return (
-    <Dialog title={`A new password for ${user.name}`} onClose={onClose}>
-      <form onSubmit={submit}>
-        <p class="note">All sessions of {user.name} end at once.</p>
-        <NewPassword value={password} onValue={setPassword} again={again} onAgain={setAgain} wrong={task.problem?.fields.password} />
-        <ProblemNotice problem={task.problem} />
-        <Buttons>
-          <button type="button" class="plain" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" class="primary" disabled={task.busy}>
-            Set it
-          </button>
-        </Buttons>
-      </form>
-    </Dialog>
+    <FormDialog title={`A new password for ${user.name}`} action="Set it" task={task} work={work} onClose={onClose} onDone={onDone}>
+      <p class="note">All sessions of {user.name} end at once.</p>
+      <NewPassword value={password} onValue={setPassword} again={again} onAgain={setAgain} wrong={task.problem?.fields.password} />
+    </FormDialog>
   );
 }

@@ -17,8 +17,8 @@ export const roles: Role[] = ["viewer", "operator", "admin"];
 /** What each role may do, for people. */
 export const duties: Record<Role, string> = {
   viewer: "sees hosts, charts, books and the pipeline",
-  operator: "also adds and changes hosts, rotates keys, makes tokens and replays dead letters",
-  admin: "also manages users, removes hosts and dead letters, and reads the audit log",
+  operator: "also adds and changes hosts, rotates keys, makes tokens, tests the pipeline and replays dead letters",
+  admin: "also manages users, plugins and the retention, removes hosts and dead letters, and reads the audit log",
 };
 
 /** The one who is signed in; null is nobody, undefined is not known yet. */

@@ -22,9 +22,11 @@ export async function admin() {
   await signIn(page, "ann");
   await page.click('nav[aria-label="Main"] >> text=Administration');
   await sees(page, ".tiles .big", "administration begins with the pipeline");
-  check("an administrator sees all of it", (await tabs(page)).join() === "Pipeline,Dead letters,Plugins,Enrolment,API tokens,Users,Audit log");
+  check("an administrator sees all of it", (await tabs(page)).join() === "Pipeline,Dead letters,Plugins,Retention,Enrolment,API tokens,Users,Audit log");
   await holds("the rate of samples is live", async () => /^[1-9]\d*\/s$/.test((await page.textContent(".tiles .big")).replace(",", "")));
   check("the broker's reader is there", (await page.textContent("section[aria-labelledby=stream]")).includes("writer"));
+
+  await selfTest(page);
 
   await page.click("text=API tokens");
   await page.click("text=New token");
@@ -64,7 +66,8 @@ export async function admin() {
   check("a viewer is not offered to add hosts", (await vic.locator("text=Add hosts").count()) === 0);
   await vic.goto(`${server.url}/admin`);
   await sees(vic, ".tiles .big", "a viewer sees the pipeline");
-  check("and no more than that, the dead letters and the plugins", (await tabs(vic)).join() === "Pipeline,Dead letters,Plugins");
+  check("but may not test it", (await vic.locator(".selftest").count()) === 0);
+  check("and no more than that, the dead letters, the plugins and the retention", (await tabs(vic)).join() === "Pipeline,Dead letters,Plugins,Retention");
   for (const place of ["users", "audit", "tokens", "enrolment"]) {
     await vic.goto(`${server.url}/admin/${place}`);
     await holds(`to a viewer ${place} says which role it needs`, async () => /needs the role (admin|operator)\..*signed in as vic, with the role viewer/s.test(await vic.textContent("main")));
@@ -174,4 +177,30 @@ export async function admin() {
   await other.click(".notice.bad .link");
   await sees(other, ".tiles .big", "and that helps");
   await other.context().close();
+}
+
+/** A marked sample through every stage; what a stage that does not answer looks like. */
+async function selfTest(page) {
+  await page.click(".selftest button");
+  await sees(page, ".selftest .notice.good", "a self-test goes through the real pipeline");
+  check("all five stages passed", (await page.locator(".selftest li.passed").count()) === 5);
+  check("each with its time", (await page.locator(".selftest li > .right").allTextContents()).every((t) => /^[\d.]+ m?s$/.test(t)));
+  const bars = await page.locator(".selftest .track span").evaluateAll((all) => all.map((e) => [e.getBoundingClientRect().left, e.getBoundingClientRect().right]));
+  check("and a bar that begins where the one before ends", [1, 2, 3].every((i) => Math.abs(bars[i][0] - bars[i - 1][1]) < 5) && Math.abs(bars[4][0] - bars[2][0]) < 5);
+  check("no host comes of it", (await rest("GET", "/agents")).agents.length === 1);
+  await usable(page, "a self-test");
+  await shot(page, "selftest");
+  const stage = (name, state, ms, error) => ({ name, what: `what ${name} does`, state, ms, ...(error && { error }) });
+  await page.route("**/api/v1/pipeline/self-test", (r) => r.fulfill({ json: { ok: false, started_at: new Date().toISOString(), took_ms: 10_005, error: "store: no worker committed the sample within 10 s; see `sentinelctl pipeline status`", stages: [stage("admit", "passed", 1.2), stage("broker", "passed", 3.8), stage("store", "failed", 10_000, "no worker committed the sample within 10 s"), stage("query", "skipped", 0), stage("alerting", "passed", 12)] } }));
+  await page.click(".selftest button");
+  await sees(page, ".selftest .notice.bad", "a stage that does not answer is said");
+  check("with what to look at", (await page.textContent(".selftest .notice.bad")).includes("no worker committed the sample within 10 s; see `sentinelctl pipeline status`"));
+  check("and those after it are skipped", (await page.locator(".selftest li.failed").count()) === 1 && (await page.locator(".selftest li.skipped").count()) === 1);
+  await usable(page, "a self-test that failed");
+  await shot(page, "selftest-failed");
+  await page.unroute("**/api/v1/pipeline/self-test");
+  await page.route("**/api/v1/pipeline/self-test", (r) => r.fulfill({ status: 409, contentType: "application/problem+json", body: '{"detail":"a self-test runs already on this server"}' }));
+  await page.click(".selftest button");
+  await sees(page, ".selftest .notice.warn", "one at a time");
+  await page.unroute("**/api/v1/pipeline/self-test");
 }

@@ -2,6 +2,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -27,6 +28,7 @@ async function start() {
   const run = () => {
     child = spawn(join(root, "bin/sentinel"), ["--state", state, "--gateway", `127.0.0.1:${ports.gateway}`, "--api", api, "--interval", "1s"]);
     ended = new Promise((done) => child.on("exit", done));
+    process.once("exit", () => child.kill("SIGTERM"));
     child.stderr.pipe(process.stderr);
     return new Promise((ready, fail) => {
       let text = "";
@@ -60,11 +62,15 @@ const secrets = [server.token, server.setup];
 /** A tab that reports what no view may do; `expected` says which failures are meant. */
 export async function tab(options, expected = () => false) {
   const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
+  context.setDefaultTimeout(patience * 1000);
   const page = await context.newPage();
-  const note = (text) => expected(text) || check(text, false);
+  // Chromium breaks off what is under way when an interface of this machine comes or goes:
+  // that is nobody's failure, and the page goes on by itself.
+  const moved = "net::ERR_NETWORK_CHANGED";
+  const note = (text) => text.includes(moved) || expected(text) || check(text, false);
   page.on("console", (m) => (m.type() === "error" || m.type() === "warning") && note(`console: ${m.text()}`));
   page.on("pageerror", (e) => note(`page: ${e.message}`));
-  page.on("requestfailed", (r) => r.failure()?.errorText !== "net::ERR_ABORTED" && note(`request failed: ${r.url()}`));
+  page.on("requestfailed", (r) => r.failure()?.errorText !== "net::ERR_ABORTED" && note(`request failed: ${r.url()} ${r.failure()?.errorText}`));
   page.on("request", (r) => {
     if (!r.url().startsWith(server.url + "/")) note(`request to another host: ${r.url()}`);
     if (secrets.some((s) => r.url().includes(s))) check("no secret is in an address that is asked for", false);
@@ -82,11 +88,21 @@ export const shot = async (page, name) => {
   await page.screenshot({ path: join(shots, name + ".png"), fullPage: true, clip: { x: 0, y: 0, width: page.viewportSize().width, height: Math.max(page.viewportSize().height, Math.min(await page.evaluate(() => document.documentElement.scrollHeight), page.viewportSize().width < 500 ? 2300 : 1500)) } });
 };
 
-export const sees = async (page, selector, what, state = "visible") => check(what, await page.waitForSelector(selector, { timeout: 10_000, state }).then(() => true, () => false));
+/** How long to wait for what should come, in seconds: a busy machine is no failure, and
+ * nothing waits for longer than it takes. */
+const patience = 60;
+
+/** What sentinelctl prints. */
+export const ctl = (args, cwd = server.dir) => execFileSync(join(root, "bin/sentinelctl"), args, { cwd, encoding: "utf8" }).trim();
+
+/** A file of the project. */
+export const source = (path) => join(root, path);
+
+export const sees = async (page, selector, what, state = "visible") => check(what, await page.waitForSelector(selector, { timeout: patience * 1000, state }).then(() => true, () => false));
 
 /** Waits until it holds. */
-export async function holds(what, test, seconds = 10) {
-  for (const end = Date.now() + seconds * 1000; Date.now() < end; await new Promise((r) => setTimeout(r, 100))) if (await test()) return check(what, true);
+export async function holds(what, test) {
+  for (const end = Date.now() + patience * 1000; Date.now() < end; await new Promise((r) => setTimeout(r, 100))) if (await test()) return check(what, true);
   check(what, false);
 }
 
@@ -108,12 +124,37 @@ export async function rest(method, path, body, headers = {}) {
   return text ? JSON.parse(text) : null;
 }
 
+/** A way to the gateway that can be cut. */
+export async function way() {
+  let open = true;
+  const sockets = new Set();
+  const s = createServer((from) => {
+    if (!open) return from.destroy();
+    const to = connect(ports.gateway, "127.0.0.1");
+    for (const one of [from, to]) {
+      sockets.add(one);
+      one.on("error", () => {}).on("close", () => {
+        sockets.delete(one);
+        from.destroy();
+        to.destroy();
+      });
+    }
+    from.pipe(to).pipe(from);
+  });
+  await new Promise((done) => s.listen(0, "127.0.0.1", done));
+  const cut = () => {
+    open = false;
+    for (const one of sockets) one.destroy();
+  };
+  return { address: `127.0.0.1:${s.address().port}`, cut, mend: () => (open = true), stop: () => (cut(), new Promise((done) => s.close(done))) };
+}
+
 /** Starts an agent that enrols with a token; returns what stops it. */
-export function startAgent(name, token, pin) {
+export function startAgent(name, token, pin, more = "", gateway = server.gateway) {
   const dir = join(server.dir, name);
   mkdirSync(dir);
   writeFileSync(join(dir, "token"), token, { mode: 0o600 });
-  const text = `agent:\n  state_dir: ${dir}/state\n  listen: ""\n  server: {address: "${server.gateway}", ca_pin: "${pin}", enrolment_token_file: "${dir}/token"}\n  collect: {interval: 1s, timeout: 1s}\n`;
+  const text = `agent:\n  state_dir: ${dir}/state\n  listen: ""\n  server: {address: "${gateway}", ca_pin: "${pin}", enrolment_token_file: "${dir}/token"}\n  collect: {interval: 1s, timeout: 1s}\n${more}`;
   writeFileSync(join(dir, "agent.yml"), text);
   const child = spawn(join(root, "bin/sentinel-agent"), ["--config", join(dir, "agent.yml")]);
   let said = "";
@@ -124,6 +165,14 @@ export function startAgent(name, token, pin) {
     await ended;
     return said;
   };
+}
+
+/** Closes what a part has left open; what it answered in the server's place ends with it. */
+export async function closeTabs() {
+  for (const context of browser.contexts()) {
+    for (const page of context.pages()) await page.unrouteAll({ behavior: "ignoreErrors" });
+    await context.close();
+  }
 }
 
 export async function stop() {

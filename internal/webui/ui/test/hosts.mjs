@@ -1,5 +1,5 @@
 // The fleet and one host: live, in ranges, with the keyboard, stale, forbidden, down.
-import { check, desk, rest, sees, server, shot, sizes, tab, usable } from "./harness.mjs";
+import { check, desk, holds, rest, sees, server, shot, sizes, tab, usable } from "./harness.mjs";
 
 export async function hosts() {
   for (const { as, options } of sizes) {
@@ -17,16 +17,17 @@ export async function hosts() {
 
     await page.click(".hosts th[scope=row] a");
     await sees(page, ".chart canvas", `${as}: the host's page draws charts`);
-    await page.waitForTimeout(2500); // at least one round of live data
-    check(`${as}: every chart has a line`, (await page.locator(".chart").count()) >= 5 && (await page.locator(".chart .nothing").count()) === 0);
+    await holds(`${as}: every chart has a line`, async () => (await page.locator(".chart").count()) >= 5 && (await page.locator(".chart .nothing").count()) === 0);
     await usable(page, `${as}: the host's page`);
     await shot(page, `host-5m-${as}`);
     const host = new URL(page.url()).pathname;
-    for (const range of ["1h", "6h", "24h"]) {
-      await page.click(`.ranges a[aria-label*="${{ "1h": "1 hour", "6h": "6 hours", "24h": "24 hours" }[range]}"]`);
-      await page.waitForResponse((r) => r.url().includes("/range?"));
-      await page.waitForTimeout(600);
+    for (const [range, name] of [["1h", "1 hour"], ["6h", "6 hours"], ["24h", "24 hours"], ["7d", "7 days"]]) {
+      // At the least what no other range has asked for yet.
+      const asked = page.waitForResponse((r) => r.url().includes("/graph?") && r.ok());
+      await page.click(`.ranges a[aria-label*="${name}"]`);
+      await asked;
       check(`${as}: ${range} is in the address`, page.url().includes(`range=${range}`));
+      await sees(page, ".chart canvas", `${as}: ${range} is drawn`);
       await shot(page, `host-${range}-${as}`);
     }
     await page.goto(`${server.url}${host}?find=memory`);
@@ -82,16 +83,17 @@ export async function hosts() {
   await page.focus(".chart .plot");
   await page.keyboard.press("ArrowLeft");
   await page.keyboard.press("ArrowLeft");
-  await page.waitForTimeout(200);
-  check("the arrow keys move the cursor", /^\d\d:\d\d:\d\d$/.test(await page.textContent(".chart figcaption .note")));
-  check("in all charts", (await page.locator(".chart figcaption .note").allTextContents()).every((t) => /^\d\d:\d\d:\d\d$/.test(t)));
+  await holds("the arrow keys move the cursor", async () => /^\d\d:\d\d:\d\d$/.test(await page.textContent(".chart figcaption .note")));
+  await holds("in all charts", async () => (await page.locator(".chart figcaption .note").allTextContents()).every((t) => /^\d\d:\d\d:\d\d$/.test(t)));
   await shot(page, "host-cursor");
+  await page.keyboard.press("Escape");
+  await changed(page);
   await page.route("**/api/v1/**", (r) => r.abort());
   await sees(page, ".notice.bad", "a server that is down is said");
   await usable(page, "a host without a server");
   await shot(page, "host-down");
   await page.unroute("**/api/v1/**");
-  await page.waitForSelector(".notice.bad", { state: "detached", timeout: 15_000 }).then(() => check("and it recovers", true), () => check("and it recovers", false));
+  await sees(page, ".notice.bad", "and it recovers", "detached");
   await page.route("**/api/v1/agents/**", (r) => r.fulfill({ status: 403, contentType: "application/problem+json", body: '{"detail":"the token\'s role is none, this needs viewer"}' }));
   await page.goto(server.url + host);
   await sees(page, ".notice.warn", "a forbidden view says so");
@@ -103,13 +105,59 @@ export async function hosts() {
     await r.fulfill({ response: a, body: (await a.text()).replace(/"(20[^"]+Z)"/g, earlier).replaceAll('"state":"up"', '"state":"silent"') });
   });
   await page.goto(server.url + host);
-  await page.waitForTimeout(3000);
   await sees(page, ".pill.silent", "a host without news is silent");
   await sees(page, ".notice.warn", "and its page says for how long");
   await usable(page, "a silent host");
   await shot(page, "host-stale");
   await page.goto(server.url + "/");
-  await page.waitForTimeout(6000);
   await sees(page, ".pill.silent", "the fleet shows it too");
   await shot(page, "fleet-silent");
+  await page.context().close();
+}
+
+/** A span that is dragged over, or chosen by the keyboard, beside the span before it. */
+async function changed(page) {
+  const was = page.url();
+  await sees(page, ".chart canvas", "a chart to drag over");
+  // Enough samples for two spans of some seconds each.
+  await holds("the host has been there for half a minute", async () => (await rest("GET", `/graph?match=node_load1&points=600&from=${new Date(Date.now() - 300_000).toISOString()}`)).series[0]?.avg.filter((v) => v !== null).length > 30);
+  await page.reload();
+  await page.waitForSelector(".chart canvas");
+  const box = await page.locator(".chart .u-over").first().boundingBox();
+  await page.mouse.move(box.x + box.width * 0.72, box.y + 40);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.85, box.y + 50, { steps: 4 });
+  await page.mouse.move(box.x + box.width * 0.98, box.y + 60, { steps: 4 });
+  await page.mouse.up();
+  await sees(page, ".changed ol li, .changed .empty", "a span that is dragged over is compared with the one before");
+  check("the span is in the address", /changed=\d+-\d+/.test(page.url()));
+  await holds("and marked in all charts", async () => (await page.locator(".u-select").evaluateAll((all) => all.map((e) => e.offsetWidth))).every((w) => w > 20));
+  check("one sees which two spans", /\d\d:\d\d:\d\d to \d\d:\d\d:\d\d, beside the .+ before/.test(await page.textContent(".changed h2")));
+  await usable(page, "what changed");
+  await shot(page, "host-changed");
+  await page.click('.changed button:text-is("Close")');
+  await sees(page, ".changed", "it can be closed", "detached");
+  check("and the address is as it was", page.url() === was);
+  await page.focus(".chart .plot");
+  await page.keyboard.press("ArrowLeft");
+  await page.keyboard.down("Shift");
+  for (let i = 0; i < 12; i++) await page.keyboard.press("ArrowLeft");
+  await page.keyboard.up("Shift");
+  await sees(page, ".changed", "Shift and the arrow keys choose a span, too");
+  await page.click('.changed button:text-is("Close")');
+
+  // The server's answers say that something leapt: it stands first, and leads to itself.
+  await page.route("**/api/v1/graph?*", async (r) => {
+    const a = await r.fetch();
+    const graph = await a.json();
+    for (const s of graph.series.filter((s) => s.name === "node_load15")) for (const of of [s.min, s.max, s.avg]) of.forEach((v, i) => v !== null && (of[i] = i < of.length / 2 ? 2 + (i % 2) / 100 : 9 + (i % 2) / 100));
+    await r.fulfill({ response: a, json: graph });
+  });
+  await page.click('button:text-is("What changed?")');
+  await holds("what leapt is first in the list", async () => (await page.locator(".changed li").allTextContents()).some((t) => /^node_load15 2\S* ?→to 9\S*\d+× its spread$/.test(t.replace(/\s+/g, " ").trim())));
+  check("at most ten are listed", (await page.locator(".changed li").count()) <= 10);
+  await page.locator(".changed li a", { hasText: "node_load15" }).click();
+  await sees(page, ".solo .chart canvas", "and leads to the explorer");
+  check("with both spans", new URL(page.url()).searchParams.get("q").startsWith('node_load15{agent="') && /from=\d+&to=\d+/.test(page.url()));
+  await page.unroute("**/api/v1/graph?*");
 }

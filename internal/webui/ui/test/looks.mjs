@@ -2,7 +2,7 @@
 import { check, rest, sees, server, shot, sizes, tab, usable } from "./harness.mjs";
 
 export async function looks() {
-  const host = `/hosts/${(await rest("GET", "/agents")).agents[0].id}`;
+  const host = `/hosts/${(await rest("GET", "/agents")).agents.find((a) => a.labels.role === "all-in-one").id}`;
   const pages = [
     ["fleet", "/", ".hosts .meter .num"],
     ["add", "/?add=1", "dialog .field"],

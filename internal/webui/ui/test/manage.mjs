@@ -39,8 +39,8 @@ export async function manage() {
   await usable(page, "the dialog that waits");
   await shot(page, "add-waiting");
   const stopAgent = startAgent("second", secret.trim(), pin);
-  await holds("the host enrols", async () => (await page.textContent(".progress li:nth-child(2)")).includes("has enrolled"), 20);
-  await holds("its first samples come", async () => (await page.textContent(".progress li:nth-child(3)")).includes("The first samples are here"), 20);
+  await holds("the host enrols", async () => (await page.textContent(".progress li:nth-child(2)")).includes("has enrolled"));
+  await holds("its first samples come", async () => (await page.textContent(".progress li:nth-child(3)")).includes("The first samples are here"));
   await usable(page, "the dialog that is done");
   await shot(page, "add-done");
   const host = new URL(await page.locator(".found a").getAttribute("href"), server.url).href;
@@ -81,7 +81,7 @@ export async function manage() {
   await page.click("text=Rotate");
   await pressed(page, "Rotate");
   await sees(page, ".say .notice", "rotating says that the new key is on its way");
-  await holds("the agent proves it", async () => (await page.textContent(".say")).includes("signs with its new key"), 30);
+  await holds("the agent proves it", async () => (await page.textContent(".say")).includes("signs with its new key"));
   await holds("the old key retires", async () => (await page.locator('.list tbody tr:has-text("retiring")').count()) === 1);
   await shot(page, "keys-rotated");
   await page.locator('.list tbody tr:has-text("retiring") button').click();

@@ -36,7 +36,7 @@ export async function rules() {
   await page.fill(".editor textarea", text.replace("conditin: above 1000", "condition: at least 0"));
   await page.selectOption(".work select", "1h");
   await page.click('button:text-is("Play")');
-  await holds("history is played", async () => (await page.locator(".played").count()) === 1 && /would have fired [1-9]/.test(await page.textContent(".played")), 30);
+  await holds("history is played", async () => (await page.locator(".played").count()) === 1 && /would have fired [1-9]/.test(await page.textContent(".played")));
   check("beside the rule that holds", (await page.textContent(".played")).includes("the rule that holds: 0×"));
   await usable(page, "a rule that was played");
   await shot(page, "rule-played");
@@ -66,7 +66,7 @@ export async function receivers() {
   check("and said", (await page.textContent(".where")).includes("To page by route.routes[0]"));
   await page.click('button:text-is("Test")');
   await holds("a test that fails says why", async () => (await page.textContent(".channel")).includes("400"));
-  await holds("what could not be delivered stands there", async () => (await page.locator('section[aria-labelledby=given-up] tr:has-text("Undelivered")').count()) === 1, 30);
+  await holds("what could not be delivered stands there", async () => (await page.locator('section[aria-labelledby=given-up] tr:has-text("Undelivered")').count()) === 1);
   await sees(page, ".timeline .pill.is-bad", "with the attempts");
   await usable(page, "the receivers");
   await shot(page, "receivers-given-up");
@@ -74,7 +74,7 @@ export async function receivers() {
   await page.click('button:text-is("Test")');
   await sees(page, ".channel .pill.is-good", "a test that arrives says so");
   await page.locator('section[aria-labelledby=given-up] tr:has-text("Undelivered") button').first().click();
-  await holds("sent again, it is gone", async () => (await page.locator('section[aria-labelledby=given-up] tr:has-text("Undelivered")').count()) === 0, 20);
+  await holds("sent again, it is gone", async () => (await page.locator('section[aria-labelledby=given-up] tr:has-text("Undelivered")').count()) === 0);
   await page.click("text=Show and change …");
   check("secrets are not shown", (await page.inputValue(".editor textarea")).includes("<secret>"));
   check("and not saved over", await page.isDisabled('button:text-is("Save")'));

@@ -1,43 +1,19 @@
 // What stands between an answer and a line on a chart.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { align, gaugeCurve, merge, newest, pace, rateCurve, stack, sum } from "../node_modules/.built/series.js";
-
-const time = (t) => new Date(t * 1000).toISOString();
-const series = (labels, points) => ({ name: "m", labels, points: points.map(([t, last, min = last, max = last]) => ({ time: time(t), last, min, max, avg: (min + max) / 2, count: 1 })) });
-const track = (points) => {
-  const tracks = new Map();
-  merge(tracks, [series({}, points)], 0, 0);
-  return [...tracks.values()][0];
-};
+import { align, bare, pace, renew, scaled, stack, sum } from "../node_modules/.built/series.js";
 
 test("an answer takes the place of what was known of its time", () => {
-  const tracks = new Map();
-  merge(tracks, [series({ a: "1" }, [[10, 1], [20, 2], [30, 3]]), series({ a: "2" }, [[10, 7]])], 0, 0);
-  merge(tracks, [series({ a: "1" }, [[30, 4], [40, 5]])], 30, 15);
-  assert.equal(tracks.size, 1, "a series without points is forgotten");
-  const tr = [...tracks.values()][0];
-  assert.deepEqual(tr.t, [20, 30, 40]);
-  assert.deepEqual(tr.last, [2, 4, 5]);
-  assert.equal(newest(tracks), 40);
+  const old = { t: [10, 20, 30], v: [1, 2, 3], lo: [0, 1, 2], hi: [2, 3, 4] };
+  assert.deepEqual(renew(old, { t: [30, 40], v: [4, 5], lo: [4, 5], hi: [4, 5] }, 30, 15), { t: [20, 30, 40], v: [2, 4, 5], lo: [1, 4, 5], hi: [3, 4, 5] });
+  assert.deepEqual(renew(old, undefined, 30, 15).t, [20], "what is no longer there goes");
+  assert.deepEqual(renew(undefined, { t: [30], v: [4] }, 30, 15), { t: [30], v: [4] });
 });
 
-test("a rate is the increase per second, from zero after a reset, unknown across a gap", () => {
-  const c = rateCurve(track([[0, 100], [10, 150], [20, 30], [60, 70], [70, 90]]), { step: 0, gap: 25, now: 80 });
-  assert.deepEqual(c, { t: [10, 20, 60, 70], v: [5, 3, null, 2] });
-});
-
-test("a step that still runs has no rate", () => {
-  const points = track([[0, 0], [60, 60], [120, 90]]);
-  assert.deepEqual(rateCurve(points, { step: 60, gap: 90, now: 150 }).t, [60]);
-  assert.deepEqual(rateCurve(points, { step: 60, gap: 90, now: 180 }).t, [60, 120]);
-});
-
-test("a gauge has its band with steps only, also on a falling scale", () => {
-  const tr = track([[0, 3, 1, 5]]);
-  assert.equal(gaugeCurve(tr, { step: 0, gap: 1, now: 1 }).lo, undefined);
-  const c = gaugeCurve(tr, { step: 60, gap: 90, now: 60 }, (v) => 10 - v);
-  assert.deepEqual([c.lo, c.v, c.hi], [[5], [7], [9]]);
+test("a band is the right way up on a falling scale, too", () => {
+  const c = { t: [0, 1], v: [3, null], lo: [1, null], hi: [5, null] };
+  assert.deepEqual(scaled(c, (v) => 10 - v), { t: [0, 1], v: [7, null], lo: [5, null], hi: [9, null] });
+  assert.deepEqual(bare(c), { t: [0, 1], v: [3, null] });
 });
 
 test("a sum is of what is known", () => {

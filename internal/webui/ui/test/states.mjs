@@ -42,16 +42,16 @@ export async function states() {
   }
   await server.halt();
   for (const [path, page] of tabs) {
-    await holds(`without a server ${path} says so`, async () => (await page.locator(".notice.bad").count()) > 0, 40);
+    await holds(`without a server ${path} says so`, async () => (await page.locator(".notice.bad").count()) > 0);
     check("and still shows what it knew", (await page.locator("main .card, main .empty").count()) > 0);
     await usable(page, `${path} without a server`);
   }
   await shot(tabs[1][1], "alerts-down");
   await server.run();
-  for (const [path, page] of tabs) await holds(`${path} goes on by itself`, async () => (await page.locator(".notice.bad").count()) === 0, 60);
+  for (const [path, page] of tabs) await holds(`${path} goes on by itself`, async () => (await page.locator(".notice.bad").count()) === 0);
   await rest("POST", "/rules", { yaml: ruleFile });
   const alerts = tabs[1][1];
-  await holds("and what fires then shows up", async () => (await alerts.locator('.alerts tr:has-text("MemoryInUse")').count()) === 1, 60);
+  await holds("and what fires then shows up", async () => (await alerts.locator('.alerts tr:has-text("MemoryInUse")').count()) === 1);
   await rest("DELETE", "/rules/browser/MemoryInUse");
   await rest("DELETE", "/rules/browser/DiskInUse");
   for (const [, page] of tabs) await page.context().close();
