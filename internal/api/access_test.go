@@ -115,9 +115,14 @@ func (f *fixture) calls(t *testing.T) map[string]func() call {
 			must(t, err)
 			return call{path: "/api/v1/setup", body: fmt.Sprintf(`{"token":%q,"user":"ann","password":%q}`, token, password)}
 		},
-		"get-fleet":          get("/api/v1/fleet"),
-		"get-graph":          get("/api/v1/graph?match=test_value"),
-		"list-plugins":       get("/api/v1/plugins"),
+		"get-fleet":    get("/api/v1/fleet"),
+		"get-graph":    get("/api/v1/graph?match=test_value"),
+		"list-plugins": get("/api/v1/plugins"),
+		"get-plugin-bundle": func() call {
+			f.addPlugin(t, "kept")
+			must(t, f.db.PutRollout(t.Context(), fleet.Console("test"), postgres.Rollout{Name: "kept", Version: "1.0.0", Stages: []int32{100}}))
+			return call{path: "/api/v1/plugins/kept/bundle"}
+		},
 		"list-plugin-states": get("/api/v1/plugin-states?plugin=probe"),
 		"add-plugin":         func() call { return call{path: "/api/v1/plugins", body: `{"content":"cHJvYmU="}`} },
 		"put-plugin-rollout": func() call {
@@ -199,7 +204,7 @@ var roles = map[string]string{
 	"list-enrolment-tokens": "operator", "create-enrolment-token": "operator", "revoke-enrolment-token": "operator",
 	"register-agent": "operator", "change-agent": "operator", "replay-dead-letter": "operator",
 	"list-tokens": "operator", "create-token": "operator", "revoke-token": "operator",
-	"list-plugins": "viewer", "list-plugin-states": "viewer", "add-plugin": "admin", "put-plugin-rollout": "admin", "delete-plugin": "admin",
+	"list-plugins": "viewer", "list-plugin-states": "viewer", "get-plugin-bundle": "viewer", "add-plugin": "admin", "put-plugin-rollout": "admin", "delete-plugin": "admin",
 	"delete-agent": "admin", "purge-dead-letter": "admin", "purge-dead-letters": "admin", "list-audit": "admin",
 	"list-rules": "viewer", "get-rule": "viewer", "list-rule-versions": "viewer", "put-rule": "operator", "delete-rule": "operator", "apply-rules": "operator", "run-backtest": "operator",
 	"list-incidents": "viewer", "get-incident": "viewer", "ack-incident": "operator",
@@ -549,7 +554,11 @@ func TestP22EveryBodyIsBounded(t *testing.T) {
 			if op.OperationID == "setup" { // its preparation removes all users
 				continue
 			}
-			c := calls[op.OperationID]()
+			prepare := calls[op.OperationID]
+			if prepare == nil {
+				continue // TestEveryOperation says that it is missing
+			}
+			c := prepare()
 			if c.body == "" {
 				continue
 			}
