@@ -64,7 +64,7 @@ chroot "$root" git config --system safe.directory /src.git/.git # its owner is r
 as() {
 	local who=$1 home=/root
 	[ "$1" = root ] || { who=newcomer home=/home/newcomer; }
-	chroot "$root" su "$who" -c "cd $home && export HOME=$home PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin GOPROXY='$(go env GOPROXY)' GOSUMDB='$(go env GOSUMDB)' GONOSUMDB='$(go env GONOSUMDB)' GOFLAGS='$(go env GOFLAGS)' && $2"
+	chroot "$root" su "$who" -s /bin/bash -c "set -o pipefail; cd $home && export HOME=$home PATH=/usr/local/go/bin:/usr/sbin:/usr/bin:/sbin:/bin GOPROXY='$(go env GOPROXY)' GOSUMDB='$(go env GOSUMDB)' GONOSUMDB='$(go env GONOSUMDB)' GOFLAGS='$(go env GOFLAGS)' && $2"
 }
 
 for who in $whom; do
