@@ -81,7 +81,7 @@ that lacks a key lets the agents concerned wait; nothing is lost.`,
 		},
 	}
 	reencrypt := &cobra.Command{
-		Use: "reencrypt", Short: "Seal agents' secrets under the first master key of the file", Args: command.NoArgs,
+		Use: "reencrypt", Short: "Seal agents' secrets and the notification file under the first master key", Args: command.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := load(); err != nil {
 				return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -99,7 +100,11 @@ func (c *ctl) alertShow() *cobra.Command {
 		}
 		t := table{columns: []string{"what", "value"}}
 		t.add("alert", in.Alert+" ("+in.Rule+"), "+in.Severity)
-		t.add("host", in.Hostname+" ("+in.Agent+")")
+		host := whom(in.Incident)
+		if in.Agent != "" {
+			host += " (" + in.Agent + ")"
+		}
+		t.add("host", host)
 		t.add("series", in.Series)
 		t.add("state", in.State+" ("+in.Reason+")")
 		t.add("summary", in.Annotations["summary"])
@@ -117,6 +122,9 @@ func (c *ctl) alertShow() *cobra.Command {
 	return cmd
 }
 
+// whom says what an incident is about: a host, or what an expression over all of them found.
+func whom(in api.Incident) string { return cmp.Or(in.Hostname, "the fleet") }
+
 func (c *ctl) alertAck() *cobra.Command {
 	cmd := &cobra.Command{Use: "ack ID", Short: "Take an incident on: nobody is told of it again while it fires", Args: command.Args(1, 1, alertArgument), ValidArgsFunction: c.completeIncident}
 	comment := cmd.Flags().String("comment", "", "what others should know")
@@ -130,7 +138,7 @@ func (c *ctl) alertAck() *cobra.Command {
 			return err
 		}
 		acked, err := client.Ack(cmd.Context(), in.Fingerprint, *comment)
-		return c.said(cmd, acked, err, "%s on %s is yours", in.Alert, in.Hostname)
+		return c.said(cmd, acked, err, "%s on %s is yours", in.Alert, whom(in.Incident))
 	}
 	return cmd
 }

@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
 	"github.com/sentinelgo/sentinel/internal/alerting"
 	"github.com/sentinelgo/sentinel/internal/alerting/pack"
+	promql "github.com/sentinelgo/sentinel/internal/query"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 const maxRuleFiles = 1000
@@ -42,7 +45,7 @@ Errors name file, line, rule and field, all of them at once. The files are taken
 together: an alert may stand only once in a group.`,
 		Example: "  sentinelctl rule check rules/*.yml"}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		rules, err := alerting.LoadRules(args...)
+		rules, err := alerting.LoadRules(promql.CheckAlert, args...)
 		if err != nil {
 			return err
 		}
@@ -69,7 +72,7 @@ expectation does not hold.`,
 		t := table{columns: []string{"file", "line", "test", "alert", "at", "failure"}}
 		list, total := []alerting.Failure{}, 0
 		for _, path := range args {
-			failures, checked, err := alerting.RunTests(path)
+			failures, checked, err := alerting.RunTests(cmd.Context(), path, overFixture)
 			if err != nil {
 				return err
 			}
@@ -93,6 +96,11 @@ expectation does not hold.`,
 		return nil
 	}
 	return cmd
+}
+
+// overFixture answers the expressions of a test as the service does.
+func overFixture(who alerting.Agent, layout sentinel.Layout, times []time.Time, values [][]float64) alerting.Asker {
+	return promql.Fixture(promql.Host{Agent: who.ID, Hostname: who.Hostname, Labels: who.Labels}, layout, times, values)
 }
 
 func (c *ctl) rulePack() *cobra.Command {

@@ -4,7 +4,16 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/sentinelgo/sentinel/internal/query"
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
+
+// promql answers expressions as the service does.
+func promql(who Agent, layout sentinel.Layout, times []time.Time, values [][]float64) Asker {
+	return query.Fixture(query.Host{Agent: who.ID, Hostname: who.Hostname, Labels: who.Labels}, layout, times, values)
+}
 
 // TestExamplesInDocs reads every example in docs/alerting.md, and runs its tests.
 func TestExamplesInDocs(t *testing.T) {
@@ -19,6 +28,9 @@ func TestExamplesInDocs(t *testing.T) {
 			if err := rules.parse("docs/alerting.md", []byte(text)); err != nil {
 				t.Errorf("%v\nin\n%s", err, text)
 			}
+			if err := rules.CheckExprs("docs/alerting.md", query.CheckAlert); err != nil {
+				t.Error(err)
+			}
 		} else {
 			tests = append(tests, text)
 		}
@@ -30,7 +42,7 @@ func TestExamplesInDocs(t *testing.T) {
 		t.Errorf("the sentence of the first rule is %s", sentence)
 	}
 	for _, text := range tests {
-		failures, n, err := RunTestsOn(rules, "docs/alerting.md", []byte(text))
+		failures, n, err := RunTestsOn(t.Context(), rules, "docs/alerting.md", []byte(text), promql)
 		if err != nil {
 			t.Fatal(err)
 		}

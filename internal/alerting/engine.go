@@ -59,7 +59,7 @@ func (e *Engine) index(rules *RuleSet) {
 	e.byID, e.byName, e.unnamed, e.hashes = map[string]*Rule{}, map[string][]*Rule{}, nil, map[*Rule]string{}
 	for _, r := range e.rules {
 		e.byID[r.ID()], e.hashes[r] = r, r.Hash()
-		if r.Kind == Absence && r.ofAgent() {
+		if r.Kind == Expr || r.Kind == Absence && r.ofAgent() {
 			continue
 		}
 		if r.Series.Metric == "" {

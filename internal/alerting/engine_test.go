@@ -304,8 +304,8 @@ func TestDenseWindows(t *testing.T) {
 // TestRuleTestsWithLongIntervals: what is collected once an hour is not unknown between.
 func TestRuleTestsWithLongIntervals(t *testing.T) {
 	rules := mustRules(t, `groups: [{name: g, rules: [{alert: hot, series: a, condition: above 5, for: 3h}]}]`)
-	failures, _, err := RunTestsOn(rules, "t.yml", []byte(`tests: [{interval: 1h, input_series: [{series: a, values: 1 9x20}], alert_rule_test: [
-	  {eval_time: 3h30m, alertname: hot}, {eval_time: 4h30m, alertname: hot, exp_alerts: [{exp_labels: {}}]}, {eval_time: 5h30m, alertname: hot, exp_alerts: [{exp_labels: {}}]}]}]`))
+	failures, _, err := RunTestsOn(t.Context(), rules, "t.yml", []byte(`tests: [{interval: 1h, input_series: [{series: a, values: 1 9x20}], alert_rule_test: [
+	  {eval_time: 3h30m, alertname: hot}, {eval_time: 4h30m, alertname: hot, exp_alerts: [{exp_labels: {}}]}, {eval_time: 5h30m, alertname: hot, exp_alerts: [{exp_labels: {}}]}]}]`), nil)
 	if err != nil || len(failures) > 0 {
 		t.Error(failures, err)
 	}

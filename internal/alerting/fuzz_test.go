@@ -110,7 +110,7 @@ func FuzzTests(f *testing.F) {
 		if strings.Count(text, "x") > 20 || strings.Contains(text, "00") { // long, not wrong
 			t.Skip()
 		}
-		if _, _, err := RunTestsOn(rules, "f.yml", []byte(text)); err != nil && sentinel.CodeOf(err) != sentinel.Invalid {
+		if _, _, err := RunTestsOn(t.Context(), rules, "f.yml", []byte(text), promql); err != nil && sentinel.CodeOf(err) != sentinel.Invalid {
 			t.Errorf("code %v: %v", sentinel.CodeOf(err), err)
 		}
 	})

@@ -70,6 +70,10 @@ func (e *Engine) restore(inc Incident, now int64) {
 	if a == nil {
 		a = e.agent(Agent{ID: inc.Agent, Hostname: inc.Labels["hostname"]}, now)
 	}
+	e.restoreTo(a, inc, now)
+}
+
+func (e *Engine) restoreTo(a *agent, inc Incident, now int64) {
 	r := e.byID[inc.Rule]
 	gone := Reason("")
 	if r == nil {

@@ -38,6 +38,7 @@ const (
 	Backlog         Reason = "backlog"          // the network was cut: what arrives is buffered data, not caught up yet
 	CollectorFailed Reason = "collector_failed" // the agent lives, but this metric's collector does not succeed
 	ClockWrong      Reason = "clock_wrong"      // data arrives, with event times ahead of the service or running again
+	QueryFailed     Reason = "query_failed"     // the expression has not been answered for a while
 	SeriesGone      Reason = "series_gone"      // the collector succeeds, without this series: a device was removed
 	AgentBack       Reason = "agent_back"
 	NetworkBack     Reason = "network_back" // the agent was alive and cut off: it brings buffered data
@@ -58,7 +59,7 @@ type Incident struct {
 	Fingerprint string            `json:"fingerprint"` // 32 hexadecimal digits, the same for ever
 	Rule        string            `json:"rule"`        // group/name
 	RuleHash    string            `json:"rule_hash"`
-	Agent       sentinel.AgentID  `json:"agent"`
+	Agent       sentinel.AgentID  `json:"agent"` // empty where the rule is an expression
 	Series      string            `json:"series,omitempty"`
 	Labels      map[string]string `json:"labels"`
 
@@ -125,7 +126,7 @@ func ParseIncident(raw []byte) (Incident, error) {
 }
 
 func (in Incident) check() error {
-	if err := in.Agent.Validate(); err != nil {
+	if err := in.Agent.Validate(); err != nil && in.Agent != "" {
 		return sentinel.Errorf(sentinel.Invalid, "incident: %w", err)
 	}
 	if in.Fingerprint != Fingerprint(in.Rule, in.Agent, in.Series) {

@@ -51,7 +51,7 @@ func (a *agent) instance(r *Rule, series string) *instance {
 	in := a.instances[k]
 	if in == nil {
 		in = &instance{rule: r, agent: a, series: series, said: Inactive, Machine: Machine{State: Inactive}}
-		if r.Kind != Absence && (r.Kind != Threshold || r.Function != Last) {
+		if r.Kind != Absence && r.Kind != Expr && (r.Kind != Threshold || r.Function != Last) {
 			in.window = &window{}
 		}
 		a.instances[k] = in
@@ -81,8 +81,10 @@ func (in *instance) labelSet() map[string]string {
 	for _, l := range in.labels {
 		set[l.Name] = l.Value
 	}
-	set["agent"] = string(in.agent.ID)
-	set["hostname"] = in.agent.Hostname
+	if in.rule.Kind != Expr {
+		set["agent"] = string(in.agent.ID)
+		set["hostname"] = in.agent.Hostname
+	}
 	set["alertname"] = in.rule.Alert
 	set["severity"] = in.rule.Severity
 	maps.Copy(set, in.rule.Labels)
@@ -94,6 +96,8 @@ func (in *instance) values() map[string]float64 {
 	switch in.rule.Kind {
 	case Absence:
 		return map[string]float64{"value": in.last.value, "threshold": in.rule.Window.Seconds()}
+	case Expr:
+		return map[string]float64{"value": in.last.value}
 	case Anomaly:
 		return map[string]float64{"value": in.raw, "threshold": in.rule.Condition.Bound, "deviations": in.last.value, "baseline": in.last.baseline}
 	case Forecast:

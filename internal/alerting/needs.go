@@ -24,7 +24,7 @@ func (set *RuleSet) Wants(s sentinel.Series) bool {
 		return true
 	}
 	for _, r := range set.Rules {
-		if r.Kind == Absence && r.ofAgent() {
+		if r.Kind == Expr || r.Kind == Absence && r.ofAgent() {
 			continue
 		}
 		if r.Series.Metric != "" && r.Series.Metric != s.Name && r.DividedBy != s.Name && r.Minus != s.Name {

@@ -21,6 +21,7 @@ const (
 	Absence   Kind = "absence"   // a metric, or without series the agent itself, is missing
 	Anomaly   Kind = "anomaly"   // a value's distance from its own past, in robust deviations
 	Forecast  Kind = "forecast"  // where a straight line through the window leads
+	Expr      Kind = "expr"      // PromQL over all that is stored; see Fleetwide
 )
 
 // Function is what a threshold looks at.
@@ -43,6 +44,9 @@ const (
 type Rule struct {
 	Alert string `yaml:"alert" json:"alert"` // its name, unique in its group
 	Kind  Kind   `yaml:"kind" json:"kind"`
+
+	Expr     string        `yaml:"expr" json:"expr,omitempty"`         // what the kind expr asks
+	Interval time.Duration `yaml:"interval" json:"interval,omitempty"` // and how often
 
 	Series    Selector `yaml:"series" json:"series"`
 	DividedBy string   `yaml:"divided_by" json:"divided_by,omitempty"` // a metric of the same labels
@@ -84,9 +88,10 @@ type ruleFile struct {
 }
 
 type ruleGroup struct {
-	Name  string       `yaml:"name"`
-	Rules []Rule       `yaml:"rules"`
-	Lines config.Lines `yaml:"-"`
+	Name     string        `yaml:"name"`
+	Interval time.Duration `yaml:"interval"` // of its expressions, as in Prometheus
+	Rules    []Rule        `yaml:"rules"`
+	Lines    config.Lines  `yaml:"-"`
 }
 
 // ParseRules reads rules from YAML; name is the file's, for errors. Errors are
@@ -99,15 +104,20 @@ func ParseRules(name string, raw []byte) (*RuleSet, error) {
 	return set, nil
 }
 
-// LoadRules reads rules from files; a group may be spread over several.
-func LoadRules(paths ...string) (*RuleSet, error) {
+// LoadRules reads rules from files; a group may be spread over several. check reads
+// their expressions, see RuleSet.CheckExprs.
+func LoadRules(check func(expr string) error, paths ...string) (*RuleSet, error) {
 	set := &RuleSet{}
 	for _, path := range paths {
 		raw, err := readFile(path)
 		if err != nil {
 			return nil, err
 		}
+		before := len(set.Rules)
 		if err := set.parse(path, raw); err != nil {
+			return nil, err
+		}
+		if err := (&RuleSet{set.Rules[before:]}).CheckExprs(path, check); err != nil {
 			return nil, err
 		}
 	}
@@ -134,6 +144,9 @@ func (r *Rule) Hash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "1\n%s\n%q\n%q\n%q\n%s\n%d\n%s\n%s\n%d\n%d\n%g", r.Kind, r.Series, r.DividedBy, r.Minus, r.Function,
 		r.Window, r.Condition, r.Recovery, r.Ahead, r.MinHistory, r.Floor)
+	if r.Kind == Expr {
+		fmt.Fprintf(h, "\n%q", r.Expr)
+	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
@@ -157,6 +170,8 @@ func (r *Rule) String() string {
 		fmt.Fprintf(&b, "%s %s deviations from its last %s", what, r.Condition, short(r.Window))
 	case Forecast:
 		fmt.Fprintf(&b, "%s %s in %s, as its last %s goes", what, r.Condition, short(r.Ahead), short(r.Window))
+	case Expr:
+		fmt.Fprintf(&b, "%s has a result, asked every %s", strings.Join(strings.Fields(r.Expr), " "), short(r.Interval))
 	default:
 		if r.Function != Last {
 			fmt.Fprintf(&b, "%s over %s of ", r.Function, short(r.Window))

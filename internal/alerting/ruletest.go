@@ -1,6 +1,7 @@
 package alerting
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -71,15 +72,19 @@ func (f Failure) String() string {
 	return fmt.Sprintf("%s:%d: %s: %s at %s: %s", f.File, f.Line, f.Test, f.Alert, short(f.EvalTime), f.What)
 }
 
+// Bench makes what answers expressions over the series of a test: each has a value, or
+// sentinel.Absent, at each of the times.
+type Bench func(who Agent, layout sentinel.Layout, times []time.Time, values [][]float64) Asker
+
 // RunTests runs the tests of one file through the engine and returns what does not
 // hold, and how many expectations there were. rule_files are relative to the file.
 // Errors are Invalid or NotFound: the file, or the rules it names, cannot be used.
-func RunTests(path string) (failures []Failure, checked int, err error) {
+func RunTests(ctx context.Context, path string, bench Bench) (failures []Failure, checked int, err error) {
 	raw, err := readFile(path)
 	if err != nil {
 		return nil, 0, err
 	}
-	return runTests(path, raw, func(name string) ([]byte, error) {
+	return runTests(ctx, path, raw, bench, func(name string) ([]byte, error) {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(path), name)
 		}
@@ -88,15 +93,15 @@ func RunTests(path string) (failures []Failure, checked int, err error) {
 }
 
 // RunTestsOn runs a file of tests on rules that are at hand; rule_files are not read.
-func RunTestsOn(rules *RuleSet, name string, raw []byte) (failures []Failure, checked int, err error) {
+func RunTestsOn(ctx context.Context, rules *RuleSet, name string, raw []byte, bench Bench) (failures []Failure, checked int, err error) {
 	file, err := parseTests(name, raw)
 	if err != nil {
 		return nil, 0, err
 	}
-	return file.run(name, rules)
+	return file.run(ctx, name, rules, bench)
 }
 
-func runTests(path string, raw []byte, read func(string) ([]byte, error)) ([]Failure, int, error) {
+func runTests(ctx context.Context, path string, raw []byte, bench Bench, read func(string) ([]byte, error)) ([]Failure, int, error) {
 	file, err := parseTests(path, raw)
 	if err != nil {
 		return nil, 0, err
@@ -114,7 +119,7 @@ func runTests(path string, raw []byte, read func(string) ([]byte, error)) ([]Fai
 	if len(rules.Rules) == 0 {
 		return nil, 0, sentinel.Errorf(sentinel.Invalid, "%s: rule_files: there are no rules to test", path)
 	}
-	return file.run(path, rules)
+	return file.run(ctx, path, rules, bench)
 }
 
 func parseTests(name string, raw []byte) (*testFile, error) {
@@ -140,9 +145,9 @@ func parseTests(name string, raw []byte) (*testFile, error) {
 	return file, nil
 }
 
-func (f *testFile) run(name string, rules *RuleSet) (failures []Failure, checked int, err error) {
+func (f *testFile) run(ctx context.Context, name string, rules *RuleSet, bench Bench) (failures []Failure, checked int, err error) {
 	for i := range f.Tests {
-		list, n, err := f.Tests[i].run(name, rules)
+		list, n, err := f.Tests[i].run(ctx, name, rules, bench)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -155,6 +160,60 @@ func (f *testFile) run(name string, rules *RuleSet) (failures []Failure, checked
 // testStart is when tests begin; any time would do.
 func testStart() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
+// expressions asks the rules of kind expr of a test at their intervals.
+type expressions struct {
+	asker   Asker
+	machine *Fleetwide
+	next    map[*Rule]time.Time
+}
+
+func newExpressions(t *ruleTest, r *testRun, rules *RuleSet, opts Options, interval time.Duration, bench Bench) *expressions {
+	e := &expressions{machine: NewFleetwide(rules, opts), next: map[*Rule]time.Time{}}
+	if len(e.machine.Rules()) == 0 {
+		return e
+	}
+	var times []time.Time
+	values := make([][]float64, len(r.values))
+	longest := 0
+	for _, list := range r.values {
+		longest = max(longest, len(list))
+	}
+	for step := range longest {
+		at := time.Duration(step) * interval
+		times = append(times, testStart().Add(at))
+		quiet := slices.ContainsFunc(t.Silence, func(s silence) bool { return at >= time.Duration(s.From) && at < time.Duration(s.To) })
+		for i, list := range r.values {
+			v := sentinel.Absent()
+			if step < len(list) && !quiet {
+				v = list[step]
+			}
+			values[i] = append(values[i], v)
+		}
+	}
+	e.asker = bench(r.agent, r.layout, times, values)
+	return e
+}
+
+func (e *expressions) until(ctx context.Context, t time.Time) (out []Transition, err error) {
+	for _, r := range e.machine.Rules() {
+		if e.next[r].IsZero() {
+			e.next[r] = testStart()
+		}
+		for ; !e.next[r].After(t); e.next[r] = e.next[r].Add(r.Interval) {
+			answer, err := e.asker.Ask(ctx, r.Expr, e.next[r])
+			if err == nil {
+				var list []Transition
+				list, err = e.machine.Answer(r, answer, e.next[r], e.next[r])
+				out = append(out, list...)
+			}
+			if err != nil {
+				return nil, sentinel.Errorf(sentinel.Invalid, "alert %.80q: expr: %w", r.Alert, err)
+			}
+		}
+	}
+	return out, nil
+}
+
 // testRun is one test on its way.
 type testRun struct {
 	engine *Engine
@@ -164,7 +223,7 @@ type testRun struct {
 	alerts map[string]Transition // the last of each incident
 }
 
-func (t *ruleTest) run(file string, rules *RuleSet) ([]Failure, int, error) {
+func (t *ruleTest) run(ctx context.Context, file string, rules *RuleSet, bench Bench) ([]Failure, int, error) {
 	fail := func(line int, format string, args ...any) error {
 		return sentinel.Errorf(sentinel.Invalid, "%s:%d: %s: %s", file, line, t.Name, fmt.Sprintf(format, args...))
 	}
@@ -201,12 +260,18 @@ func (t *ruleTest) run(file string, rules *RuleSet) ([]Failure, int, error) {
 	if end/tick > 10*maxTestValues {
 		return nil, 0, fail(t.Lines.Of("interval"), "lasts longer than can be tested with this interval")
 	}
+	expressions := newExpressions(t, &r, rules, opts, interval, bench)
 	var failures []Failure
 	for at, step := time.Duration(0), 0; at <= end; at += tick {
 		for ; time.Duration(step)*interval <= at; step++ {
 			r.cycle(t, step, interval)
 		}
 		r.note(r.engine.Advance(testStart().Add(at)))
+		said, err := expressions.until(ctx, testStart().Add(at))
+		if err != nil {
+			return nil, 0, fail(t.Lines.Of(""), "%s", err)
+		}
+		r.note(said)
 		for len(checks) > 0 && time.Duration(checks[0].EvalTime) < at+tick {
 			for _, what := range r.check(&checks[0]) {
 				failures = append(failures, Failure{File: file, Line: checks[0].Lines.Of("eval_time"), Test: t.Name,

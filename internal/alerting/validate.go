@@ -25,6 +25,9 @@ const (
 	maxTextBytes     = 4096
 	maxLabels        = 32
 	defaultMaxSeries = 200
+	defaultInterval  = time.Minute
+	minInterval      = time.Second
+	maxInterval      = time.Hour
 	maxMaxSeries     = 5_000
 )
 
@@ -51,6 +54,9 @@ func (set *RuleSet) parse(name string, raw []byte) error {
 		for ri := range g.Rules {
 			r := &g.Rules[ri]
 			r.Group = g.Name
+			if r.Expr != "" && r.Interval == 0 {
+				r.Interval = g.Interval
+			}
 			v.rule(r)
 			set.Rules = append(set.Rules, r)
 		}
@@ -99,11 +105,13 @@ func (v *validator) rule(r *Rule) {
 		bad("alert", "group %q has this alert already", r.Group)
 	}
 	v.seen[r.ID()] = true
+	if r.Kind == "" {
+		if r.Kind = Threshold; r.Expr != "" {
+			r.Kind = Expr
+		}
+	}
 	v.scope(r, bad)
 	switch r.Kind {
-	case "":
-		r.Kind = Threshold
-		fallthrough
 	case Threshold:
 		v.threshold(r, bad)
 	case Absence:
@@ -112,10 +120,10 @@ func (v *validator) rule(r *Rule) {
 		v.anomaly(r, bad)
 	case Forecast:
 		v.forecast(r, bad)
-	case "expr":
-		bad("kind", "needs the query engine; here are threshold, absence, anomaly and forecast")
+	case Expr:
+		v.expr(r, bad)
 	default:
-		bad("kind", "want threshold, absence, anomaly or forecast, not %.40q", r.Kind)
+		bad("kind", "want threshold, absence, anomaly, forecast or expr, not %.40q", r.Kind)
 	}
 	v.only(r, bad)
 	if r.For < 0 || r.For > maxFor {
@@ -134,7 +142,7 @@ func (v *validator) scope(r *Rule, bad complain) {
 	if r.Agents.Metric != "" {
 		bad("agents", `want matchers in braces such as {site="fra"}, not the name %.60q`, r.Agents.Metric)
 	}
-	if r.Kind != Absence && r.Series.Metric == "" && !slices.ContainsFunc(r.Series.Matchers, func(m Matcher) bool { return m.Label == "__name__" }) {
+	if r.Kind != Absence && r.Kind != Expr && r.Series.Metric == "" && !slices.ContainsFunc(r.Series.Matchers, func(m Matcher) bool { return m.Label == "__name__" }) {
 		bad("series", `want a metric such as node_load1, with or without {matchers}`)
 	}
 	if r.DividedBy != "" && r.Minus != "" {
@@ -168,6 +176,51 @@ func (v *validator) threshold(r *Rule, bad complain) {
 		bad("function", "want last, avg, min, max, p95, rate, increase or delta, not %.40q", r.Function)
 	}
 	v.conditions(r, bad)
+}
+
+// expr checks all of an expression but its language, which is the query engine's; see
+// RuleSet.CheckExprs.
+func (v *validator) expr(r *Rule, bad complain) {
+	switch {
+	case r.Expr == "":
+		bad("expr", "is missing; want PromQL such as up == 0")
+	case len(r.Expr) > maxTextBytes || !clean(r.Expr):
+		bad("expr", "is longer than %d bytes, or no clean text", maxTextBytes)
+	}
+	if r.Interval == 0 {
+		r.Interval = defaultInterval
+	}
+	if r.Interval < minInterval || r.Interval > maxInterval {
+		bad("interval", "want %s to %s", minInterval, short(maxInterval))
+	}
+	if r.Series.String()+r.Agents.String()+r.DividedBy+r.Minus != "" {
+		bad("series", "an expression names its series itself, without series, agents, divided_by and minus")
+	}
+	if r.Condition.Op != NoOp || r.Recovery.Op != NoOp || r.Window != 0 {
+		bad("condition", "an expression holds it itself, such as > 90, without condition, recovery and window")
+	}
+	if severity := r.Labels["severity"]; severity != "" && r.Severity == "" { // as Prometheus' rules have it
+		r.Severity, r.Labels = severity, maps.Clone(r.Labels)
+		delete(r.Labels, "severity")
+	}
+}
+
+// CheckExprs has check read every expression. The errors it finds are Invalid, and
+// name file, line, rule and field.
+func (set *RuleSet) CheckExprs(name string, check func(expr string) error) error {
+	v := validator{file: name}
+	for _, r := range set.Rules {
+		if r.Kind != Expr {
+			continue
+		}
+		if err := check(r.Expr); err != nil {
+			v.add(r.Lines.Of("expr"), fmt.Sprintf("alert %.80q", r.Alert), "expr", "%s", err)
+		}
+	}
+	if len(v.problems) > 0 {
+		return sentinel.Errorf(sentinel.Invalid, "%s", strings.Join(v.problems, "\n"))
+	}
+	return nil
 }
 
 func (v *validator) absence(r *Rule, bad complain) {
@@ -224,6 +277,12 @@ func (v *validator) only(r *Rule, bad complain) {
 	}
 	if r.Kind != Anomaly && r.MinHistory != 0 {
 		bad("min_history", "only an anomaly has it")
+	}
+	if r.Kind != Expr && r.Expr != "" {
+		bad("expr", "only the kind expr has one")
+	}
+	if r.Kind != Expr && r.Interval != 0 {
+		bad("interval", "only an expression has one")
 	}
 	if r.Kind != Anomaly && r.Floor != 0 {
 		bad("floor", "only an anomaly has it")

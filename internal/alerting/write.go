@@ -37,8 +37,12 @@ func (r *Rule) YAML() string {
 		}
 	}
 	text("alert", r.Alert)
-	if r.Kind != Threshold {
+	if r.Kind != Threshold && r.Kind != Expr {
 		text("kind", string(r.Kind))
+	}
+	text("expr", r.Expr)
+	if r.Interval != defaultInterval {
+		span("interval", r.Interval)
 	}
 	text("series", r.Series.String())
 	text("divided_by", r.DividedBy)

@@ -78,7 +78,7 @@ func newFixture(t *testing.T) *fixture {
 	must(t, err)
 	f := &fixture{db: postgrestest.New(t), log: new(bytes.Buffer), tokens: map[string]string{"none": "", "garbage": "sntl_garbage"}}
 	f.registry = fleet.NewRegistry(f.db, vault)
-	f.handler = api.New(api.Deps{Registry: f.registry, Identities: f.registry, People: f.registry, DB: f.db, Broker: &f.broker, CheckConfig: func([]byte) error { return nil }, ReadPlugin: readPlugin, Select: selecting(f.db), Alerting: desk{alerts.NewDesk(f.db, vault, nil)}, SelfTest: func(context.Context) api.SelfTest { return api.SelfTest{OK: true, Stages: []api.SelfTestStage{}} }, Log: slog.New(slog.NewTextHandler(f.log, nil))})
+	f.handler = api.New(api.Deps{Registry: f.registry, Identities: f.registry, People: f.registry, DB: f.db, Broker: &f.broker, CheckConfig: func([]byte) error { return nil }, ReadPlugin: readPlugin, Select: selecting(f.db), Alerting: desk{alerts.NewDesk(f.db, vault, nil, nil)}, SelfTest: func(context.Context) api.SelfTest { return api.SelfTest{OK: true, Stages: []api.SelfTestStage{}} }, Log: slog.New(slog.NewTextHandler(f.log, nil))})
 	for _, role := range []postgres.Role{postgres.Viewer, postgres.Operator, postgres.Admin} {
 		f.tokens[string(role)], err = f.registry.CreateToken(t.Context(), "test", role, 0)
 		must(t, err)

@@ -20,8 +20,9 @@ type Alerting interface {
 	// and name line, rule and field.
 	ReadRules(yaml string) ([]postgres.AlertRule, error)
 	ReadRule(group, yaml string) (postgres.AlertRule, error)
-	// Rule describes a rule.
+	// Rule describes a rule. Asked says how expressions were answered last, by group/alert.
 	Rule(row postgres.AlertRule) Rule
+	Asked(ctx context.Context) (map[string]RuleAsked, error)
 
 	// Matches reads matchers of labels. NewSilence and EndSilence make what is kept.
 	Matches(matchers []string) (func(labels map[string]string) bool, error)

@@ -16,9 +16,12 @@ import (
 type Rule struct {
 	Group         string            `json:"group"`
 	Alert         string            `json:"alert"`
-	Kind          string            `json:"kind" enum:"threshold,absence,anomaly,forecast"`
+	Kind          string            `json:"kind" enum:"threshold,absence,anomaly,forecast,expr"`
 	Severity      string            `json:"severity" enum:"info,warning,critical"`
 	Sentence      string            `json:"sentence" doc:"When it fires, in words"`
+	Expr          string            `json:"expr,omitempty" doc:"PromQL, where the kind is expr"`
+	Interval      string            `json:"interval,omitempty" doc:"How often the expression is asked"`
+	Asked         *RuleAsked        `json:"asked,omitempty" doc:"How the expression was answered last"`
 	Series        string            `json:"series,omitempty"`
 	DividedBy     string            `json:"divided_by,omitempty"`
 	Minus         string            `json:"minus,omitempty"`
@@ -36,6 +39,15 @@ type Rule struct {
 	Version       int64             `json:"version" doc:"Names the text: no other ever has it"`
 	ChangedAt     time.Time         `json:"changed_at"`
 	ChangedBy     string            `json:"changed_by"`
+}
+
+// RuleAsked is how a rule's expression was answered last.
+type RuleAsked struct {
+	At         time.Time  `json:"at"`
+	AnsweredAt *time.Time `json:"answered_at,omitempty" doc:"When it was answered last; what was the case then stays so"`
+	TookMS     int64      `json:"took_ms"`
+	Series     int        `json:"series" doc:"Of the last answer"`
+	Error      string     `json:"error,omitempty" doc:"Why there is no answer now"`
 }
 
 // RuleList are all rules, by group and alert.
@@ -63,7 +75,7 @@ func (r resources) rules() {
 			if err != nil {
 				return nil, r.fail(ctx, err)
 			}
-			return &listOutput{r.ruleList(rows)}, nil
+			return &listOutput{r.ruleList(ctx, rows)}, nil
 		})
 
 	type oneInput struct {
@@ -79,7 +91,7 @@ func (r resources) rules() {
 			}
 			for _, row := range rows {
 				if row.Group == in.Group && row.Name == in.Alert {
-					return &oneOutput{r.deps.Alerting.Rule(row)}, nil
+					return &oneOutput{r.ruleList(ctx, []postgres.AlertRule{row}).Rules[0]}, nil
 				}
 			}
 			return nil, r.fail(ctx, sentinel.Errorf(sentinel.NotFound, noRule, in.Group, in.Alert))
@@ -93,7 +105,7 @@ func (r resources) rules() {
 			if err != nil {
 				return nil, r.fail(ctx, err)
 			}
-			return &listOutput{r.ruleList(rows)}, nil
+			return &listOutput{r.ruleList(ctx, rows)}, nil
 		})
 
 	type putInput struct {
@@ -145,16 +157,28 @@ func (r resources) rules() {
 				return nil, r.failBody(ctx, err)
 			}
 		}
-		return &listOutput{r.ruleList(rows)}, nil
+		return &listOutput{r.ruleList(ctx, rows)}, nil
 	})
 }
 
 const noRule = "there is no rule %.80q/%.80q; `sentinelctl rule ls` lists those there are"
 
-func (r resources) ruleList(rows []postgres.AlertRule) RuleList {
+func (r resources) ruleList(ctx context.Context, rows []postgres.AlertRule) RuleList {
 	list := RuleList{make([]Rule, 0, len(rows))}
+	var asked map[string]RuleAsked
 	for _, row := range rows {
-		list.Rules = append(list.Rules, r.deps.Alerting.Rule(row))
+		one := r.deps.Alerting.Rule(row)
+		if one.Expr != "" && asked == nil {
+			var err error
+			if asked, err = r.deps.Alerting.Asked(ctx); err != nil { // the rules are there all the same
+				r.deps.Log.Warn("it is not known how expressions were answered", "error", err)
+				asked = map[string]RuleAsked{}
+			}
+		}
+		if a, ok := asked[one.Group+"/"+one.Alert]; ok && one.Expr != "" {
+			one.Asked = &a
+		}
+		list.Rules = append(list.Rules, one)
 	}
 	return list
 }

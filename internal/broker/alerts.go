@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -51,7 +50,7 @@ func (b *Broker) setupAlerts(ctx context.Context) error {
 
 // Incidents returns the last message of every fingerprint of a partition.
 func (b *Broker) Incidents(ctx context.Context, partition int) ([]Alert, error) {
-	r := &Reader{b: b, stream: alertsStream, subject: alertsSubject + strconv.Itoa(partition) + ".*", last: true}
+	r := &Reader{b: b, stream: alertsStream, subject: alertSubject(partition, "*"), last: true}
 	defer r.Drop(ctx)
 	var all []Alert
 	for {
@@ -88,7 +87,8 @@ func FingerprintOf(r Record) string { return lastToken(r.Subject) }
 // PublishAlerts writes changes of different incidents; Seq is that of the last message
 // of the fingerprint, 0 where there is none, and becomes the new one's. A Conflict
 // means that somebody else has written about one of them: the caller does not own the
-// partition any more. A message that had arrived in a try before is found and not
+// partition any more. That the last message is gone is no Conflict, but Unavailable: the
+// store was wiped. A message that had arrived in a try before is found and not
 // written again. Unavailable means that some may have been written, and the whole is to
 // be tried again.
 func (b *Broker) PublishAlerts(ctx context.Context, partition int, list []Alert) error {
@@ -150,15 +150,25 @@ func (b *Broker) settleAlert(ctx context.Context, partition int, a *Alert, err e
 	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return unavailable("ask for an incident", err)
 	}
-	if err == nil && bytes.Equal(last.Data, a.Data) {
+	if err != nil { // not another owner's doing: the store was wiped under us
+		return sentinel.Errorf(sentinel.Unavailable, "what was written about the incident %s is gone", a.Fingerprint)
+	}
+	if bytes.Equal(last.Data, a.Data) {
 		a.Seq = last.Sequence // written by a try before
 		return nil
 	}
 	return sentinel.Errorf(sentinel.Conflict, "somebody else has written about the incident %s", a.Fingerprint)
 }
 
+// Fleetwide stands for a partition where incidents are about no single agent.
+const Fleetwide = -1
+
 func alertSubject(partition int, fingerprint string) string {
-	return fmt.Sprintf("%s%d.%s", alertsSubject, partition, fingerprint)
+	part := "fleet"
+	if partition != Fleetwide {
+		part = strconv.Itoa(partition)
+	}
+	return alertsSubject + part + "." + fingerprint
 }
 
 // ForgetAlerts removes what was written about an incident before a sequence number.

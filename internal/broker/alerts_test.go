@@ -44,6 +44,10 @@ func TestP26TwoOwnersCannotForkAnIncident(t *testing.T) {
 	if err := b.ForgetAlerts(ctx, 3, "aa", next[0].Seq+1); err != nil {
 		t.Fatal(err)
 	}
+	lost := []broker.Alert{{Fingerprint: "aa", Data: []byte("3"), Seq: next[0].Seq}}
+	if err := b.PublishAlerts(ctx, 3, lost); sentinel.CodeOf(err) != sentinel.Unavailable {
+		t.Errorf("a store that has forgotten what its owner wrote: %v, want Unavailable", err)
+	}
 	if list, err := b.Incidents(ctx, 3); err != nil || len(list) != 1 {
 		t.Errorf("after one was forgotten there are %+v, %v", list, err)
 	}

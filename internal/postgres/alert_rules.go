@@ -143,6 +143,13 @@ func (db *DB) NotificationConfig(ctx context.Context) (c NotificationConfig, err
 	return c, failed("read the notification file", err)
 }
 
+// ResealNotificationConfig replaces the sealed form of the notification file, unless it
+// has been replaced since it was read. Its version stays.
+func (db *DB) ResealNotificationConfig(ctx context.Context, c NotificationConfig, sealed []byte, masterKeyID string) error {
+	_, err := db.pool.Exec(ctx, `UPDATE notification_config SET sealed = $3, master_key_id = $4 WHERE version = $1 AND sealed = $2`, c.Version, c.Sealed, sealed, masterKeyID)
+	return failed("seal the notification file anew", err)
+}
+
 // PutNotificationConfig keeps the notification file, where its version still is the
 // given one: 0 where there is none, below 0 whatever there is. Otherwise it answers
 // Conflict.

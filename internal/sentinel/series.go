@@ -73,6 +73,13 @@ func (s Series) String() string {
 	return b.String()
 }
 
+// Labelled is a value with labels and no name: one series of what an expression gives.
+// Labels are sorted by name.
+type Labelled struct {
+	Labels []Label
+	Value  float64
+}
+
 var labelEscaper = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 
 // Layout is an ordered list of series. It is immutable: a cycle's values stand

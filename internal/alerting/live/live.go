@@ -254,7 +254,7 @@ func (w *Worker) start(ctx context.Context, group *errgroup.Group, id int, revis
 	w.mu.Lock()
 	p := w.kept[id]
 	if p == nil {
-		p = &partition{w: w, id: id}
+		p = &partition{w: w, journal: journal{broker: w.deps.Broker, id: id, count: w.metrics.transitions}}
 		w.kept[id] = p
 	}
 	w.mine[id] = l

@@ -34,8 +34,7 @@ var errLost = errors.New("the partition has another owner")
 
 // partition is one partition's engine and how far it is. One session uses it at a time.
 type partition struct {
-	w  *Worker
-	id int
+	w *Worker
 
 	engine  *alerting.Engine
 	rules   *alerting.RuleSet          // that the engine has
@@ -44,15 +43,13 @@ type partition struct {
 	online  map[sentinel.AgentID]presence
 	layouts map[layoutKey]sentinel.Layout
 
-	known  map[string]*known // by fingerprint
-	recent []said            // in the order in which they were made
+	journal
 
 	store    string // of the broker, to which next belongs
 	next     uint64 // first message of the stream that was not judged
 	noted    uint64 // what next was when it was noted last
 	revision uint64 // of that note
 	agentsAt time.Time
-	tidiedAt time.Time
 
 	stats atomic.Pointer[alerting.Stats] // of the engine, a while ago; nil: not owned
 }
@@ -130,7 +127,7 @@ func (p *partition) session(ctx context.Context, l *lease) error {
 		if err := p.followFleet(ctx, l, now); err != nil {
 			return err
 		}
-		if err := p.say(ctx, l, p.engine.Advance(now)); err != nil {
+		if err := p.say(ctx, l.valid, p.engine.Advance(now)); err != nil {
 			return err
 		}
 		if now.Sub(notedAt) >= noteEvery {
@@ -158,7 +155,7 @@ func (p *partition) followRules(ctx context.Context, l *lease) error {
 		return nil
 	}
 	p.rules = set
-	return p.say(ctx, l, p.engine.SetRules(set, time.Now()))
+	return p.say(ctx, l.valid, p.engine.SetRules(set, time.Now()))
 }
 
 // followFleet takes up who has come and gone, and who is connected.
@@ -170,7 +167,7 @@ func (p *partition) followFleet(ctx context.Context, l *lease, now time.Time) er
 				continue
 			}
 			delete(p.online, a.Agent.ID)
-			if err := p.say(ctx, l, p.engine.SetPresence(alerting.Presence{Agent: a.Agent, Removed: true}, now)); err != nil {
+			if err := p.say(ctx, l.valid, p.engine.SetPresence(alerting.Presence{Agent: a.Agent, Removed: true}, now)); err != nil {
 				return err
 			}
 		}
@@ -182,7 +179,7 @@ func (p *partition) followFleet(ctx context.Context, l *lease, now time.Time) er
 			continue
 		}
 		p.online[id] = is
-		if err := p.say(ctx, l, p.engine.SetPresence(alerting.Presence{Agent: agent, Connected: is.connected, Backlog: is.backlog}, now)); err != nil {
+		if err := p.say(ctx, l.valid, p.engine.SetPresence(alerting.Presence{Agent: agent, Connected: is.connected, Backlog: is.backlog}, now)); err != nil {
 			return err
 		}
 	}
@@ -203,66 +200,10 @@ func (p *partition) judge(ctx context.Context, l *lease, rec broker.Record) erro
 		p.w.metrics.seconds.Observe(now.Sub(c.received).Seconds())
 	}
 	p.w.metrics.cycles.Add(len(cycles))
-	if err := p.say(ctx, l, said); err != nil {
+	if err := p.say(ctx, l.valid, said); err != nil {
 		return err
 	}
 	p.next = rec.Seq + 1
-	return nil
-}
-
-// say writes transitions to the stream, those of one incident in their order. They are
-// remembered first: what cannot be written now is written when the session is resumed.
-func (p *partition) say(ctx context.Context, l *lease, list []alerting.Transition) error {
-	if len(list) == 0 {
-		return nil
-	}
-	now := time.Now()
-	var changes []Change
-	for _, tr := range list {
-		k := p.known[tr.Fingerprint]
-		if k == nil {
-			k = &known{}
-			p.known[tr.Fingerprint] = k
-		}
-		c := Change{N: max(k.n+1, now.UnixMilli()), Transition: tr}
-		raw, err := json.Marshal(c)
-		if err != nil {
-			return fmt.Errorf("encode a change: %w", err)
-		}
-		k.n, k.data, k.over, k.at = c.N, raw, c.Over(), now
-		p.recent = append(p.recent, said{tr.Fingerprint, c.N, raw, now})
-		changes = append(changes, c)
-	}
-	p.w.metrics.transitions.Add(len(list))
-	if !l.valid() {
-		return errLost
-	}
-	return p.publish(ctx, p.recent[len(p.recent)-len(changes):])
-}
-
-// publish writes changes wave by wave, so that those of one incident come one after
-// the other.
-func (p *partition) publish(ctx context.Context, list []said) error {
-	for len(list) > 0 {
-		var wave []broker.Alert
-		var rest []said
-		in := map[string]bool{}
-		for _, s := range list {
-			if in[s.fingerprint] {
-				rest = append(rest, s)
-				continue
-			}
-			in[s.fingerprint] = true
-			wave = append(wave, broker.Alert{Fingerprint: s.fingerprint, Data: s.data, Seq: p.known[s.fingerprint].seq})
-		}
-		if err := p.w.deps.Broker.PublishAlerts(ctx, p.id, wave); err != nil {
-			return err
-		}
-		for _, a := range wave {
-			p.known[a.Fingerprint].seq = a.Seq
-		}
-		list = rest
-	}
 	return nil
 }
 
@@ -294,41 +235,10 @@ func (p *partition) note(ctx context.Context, now time.Time) error {
 	}
 	revision, err := p.w.judged.Swap(ctx, broker.JudgedKey(p.id), raw, p.revision)
 	if err != nil {
-		return err
+		return noted(ctx, p.w.judged, broker.JudgedKey(p.id), err)
 	}
 	p.noted, p.revision = p.next, revision
 	return nil
-}
-
-// tidy forgets what was said long ago, here and in the stream, once it is in the
-// database. It may fail: then it is done later.
-func (p *partition) tidy(ctx context.Context, now time.Time) {
-	for len(p.recent) > 0 && now.Sub(p.recent[0].at) > remember {
-		p.recent = p.recent[1:]
-	}
-	if now.Sub(p.tidiedAt) < tidyEvery {
-		return
-	}
-	p.tidiedAt = now
-	settled, err := p.w.deps.Broker.AlertsSettled(ctx, HistoryDurable)
-	if err != nil {
-		return
-	}
-	for fp, k := range p.known {
-		if before := min(k.tidy, settled+1); before > 0 && k.tidy > 0 {
-			if p.w.deps.Broker.ForgetAlerts(ctx, p.id, fp, before) != nil {
-				return
-			}
-		}
-		if k.over && now.Sub(k.at) > keepOver && k.seq <= settled {
-			if p.w.deps.Broker.ForgetAlerts(ctx, p.id, fp, k.seq+1) != nil {
-				return
-			}
-			delete(p.known, fp)
-			continue
-		}
-		k.tidy = k.seq
-	}
 }
 
 // HistoryDurable is the name of the consumer that takes changes to the database.

@@ -31,39 +31,10 @@ func (p *partition) resume(ctx context.Context) (bool, error) {
 	case err != nil:
 		p.revision, p.noted = 0, 0
 	}
-	list, err := p.w.deps.Broker.Incidents(ctx, p.id)
-	if err != nil {
-		return false, err
-	}
-	written := map[string]int64{}
-	for _, k := range p.known {
-		k.seq = 0
-	}
-	for _, a := range list {
-		c, err := ParseChange(a.Data)
-		k := p.known[a.Fingerprint]
-		if err != nil || k == nil || c.N > k.n {
-			return false, nil //nolint:nilerr // not ours: it is taken over anew
-		}
-		k.seq, written[a.Fingerprint] = a.Seq, c.N
-	}
 	if store != p.store {
 		p.store, p.next, p.noted = store, 0, 0
 	}
-	var again []said
-	in := map[string]bool{}
-	for _, s := range p.recent {
-		if s.n > written[s.fingerprint] {
-			again = append(again, s)
-			in[s.fingerprint] = true
-		}
-	}
-	for fp, k := range p.known {
-		if k.n > written[fp] && !k.over && !in[fp] {
-			again = append(again, said{fp, k.n, k.data, k.at})
-		}
-	}
-	return true, p.publish(ctx, again)
+	return p.again(ctx)
 }
 
 // takeOver makes the engine as the owner before had it: with the samples of the longest
@@ -80,7 +51,7 @@ func (p *partition) takeOver(ctx context.Context, l *lease) error {
 	}
 	members := p.w.deps.Fleet.of(p.id, p.w.deps.Broker.Partitions())
 	p.members = members
-	incidents, err := p.readIncidents(ctx, members)
+	incidents, err := p.read(ctx, p.w.deps.History, slices.Collect(maps.Keys(members)), p.w.deps.Log)
 	if err != nil {
 		return err
 	}
@@ -105,7 +76,7 @@ func (p *partition) takeOver(ctx context.Context, l *lease) error {
 		}
 	}
 	now := time.Now()
-	if err := p.say(ctx, l, p.engine.Import(agents, incidents, now)); err != nil {
+	if err := p.say(ctx, l.valid, p.engine.Import(agents, incidents, now)); err != nil {
 		return err
 	}
 	// Who was removed while nobody looked.
@@ -153,62 +124,6 @@ func (p *partition) readAgents(ctx context.Context) (list []alerting.AgentState,
 		p.online[list[i].Agent.ID] = presence{list[i].Connected, list[i].Backlog}
 	}
 	return list, nil
-}
-
-// readIncidents returns how incidents stand: by the stream, and where that has lost
-// them by the database, from which they are written to the stream again.
-func (p *partition) readIncidents(ctx context.Context, members map[sentinel.AgentID]int64) ([]alerting.Incident, error) {
-	list, err := p.w.deps.Broker.Incidents(ctx, p.id)
-	if err != nil {
-		return nil, err
-	}
-	last := map[string]Change{}
-	for _, a := range list {
-		c, err := ParseChange(a.Data)
-		if err != nil {
-			p.w.deps.Log.Error("an incident in the stream cannot be read", "partition", p.id, "fingerprint", a.Fingerprint, "error", err)
-			c = Change{}
-		}
-		p.known[a.Fingerprint] = &known{n: c.N, seq: a.Seq, data: a.Data, over: c.Over(), at: c.Now}
-		if err == nil {
-			last[a.Fingerprint] = c
-		}
-	}
-	ask, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	stored, err := p.w.deps.History.Incidents(ask, slices.Collect(maps.Keys(members)))
-	if err != nil {
-		p.w.deps.Log.Info("the database does not say how incidents stand, the stream counts", "partition", p.id, "error", err)
-	}
-	var again []said
-	for _, raw := range stored {
-		c, err := ParseChange(raw)
-		if err != nil || c.Over() {
-			continue
-		}
-		k := p.known[c.Fingerprint]
-		if k == nil {
-			k = &known{}
-			p.known[c.Fingerprint] = k
-		}
-		if c.N <= k.n {
-			continue
-		}
-		k.n, k.data, k.over, k.at = c.N, raw, false, c.Now
-		last[c.Fingerprint] = c
-		again = append(again, said{c.Fingerprint, c.N, raw, c.Now})
-	}
-	if len(again) > 0 {
-		p.w.deps.Log.Warn("incidents that the broker has lost are written to it again", "partition", p.id, "incidents", len(again))
-	}
-	if err := p.publish(ctx, again); err != nil {
-		return nil, err
-	}
-	var out []alerting.Incident
-	for _, fp := range slices.Sorted(maps.Keys(last)) {
-		out = append(out, last[fp].Incident)
-	}
-	return out, nil
 }
 
 // past returns what the windows of the rules need, of each agent in the order of time:

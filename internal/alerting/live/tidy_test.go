@@ -23,7 +23,7 @@ func TestTheStreamForgetsWhatIsOver(t *testing.T) {
 	must(t, err)
 	t.Cleanup(b.Close)
 	now := time.Now()
-	p := &partition{w: &Worker{deps: Deps{Broker: b, Log: log}}, id: 2, known: map[string]*known{"aa": {at: now}, "bb": {at: now.Add(-2 * keepOver), over: true}}}
+	p := &journal{broker: b, id: 2, known: map[string]*known{"aa": {at: now}, "bb": {at: now.Add(-2 * keepOver), over: true}}}
 	for _, data := range []string{"1", "2", "3"} {
 		must(t, p.publish(t.Context(), []said{{"aa", 1, []byte(data), now}, {"bb", 1, []byte(data), now}}))
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func TestPack(t *testing.T) {
-	failures, checked, err := alerting.RunTests("tests.yml")
+	failures, checked, err := alerting.RunTests(t.Context(), "tests.yml", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

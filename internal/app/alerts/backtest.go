@@ -14,12 +14,14 @@ import (
 	"github.com/sentinelgo/sentinel/internal/alerting"
 	"github.com/sentinelgo/sentinel/internal/notify"
 	"github.com/sentinelgo/sentinel/internal/postgres"
+	"github.com/sentinelgo/sentinel/internal/query"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // Backtest is stored history that rules are played over.
 type Backtest struct {
 	DB       *postgres.DB
+	Query    *query.Engine // for expressions
 	From, To time.Time
 	// Fine asks for every cycle; else older ones are taken minute by minute.
 	Fine bool
@@ -42,8 +44,8 @@ const fineDays = 2
 func (b Backtest) Minutes() bool { return !b.Fine && b.To.Sub(b.From) > fineDays*24*time.Hour }
 
 // Play plays the history through the engine that judges live data. Each agent is
-// played by itself, which is all that the kinds of rules look at; as many at a time as
-// there are processors.
+// played by itself, which is all that most kinds of rules look at, as many at a time as
+// there are processors; expressions are asked of all that is stored.
 func (b Backtest) Play(ctx context.Context, rules *alerting.RuleSet) (BacktestResult, error) {
 	members, err := b.DB.FleetMembers(ctx)
 	if err != nil {
@@ -51,6 +53,7 @@ func (b Backtest) Play(ctx context.Context, rules *alerting.RuleSet) (BacktestRe
 	}
 	var out BacktestResult
 	var mu sync.Mutex
+	parent := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(2, runtime.GOMAXPROCS(0)))
 	for _, m := range members {
@@ -73,6 +76,9 @@ func (b Backtest) Play(ctx context.Context, rules *alerting.RuleSet) (BacktestRe
 	}
 	if err := group.Wait(); err != nil {
 		return BacktestResult{}, fmt.Errorf("play history: %w", err)
+	}
+	if err := b.ask(parent, rules, &out); err != nil {
+		return BacktestResult{}, err
 	}
 	slices.SortStableFunc(out.Transitions, func(x, y alerting.Transition) int {
 		return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Fingerprint, y.Fingerprint))
@@ -108,6 +114,25 @@ func (b Backtest) play(ctx context.Context, rules *alerting.RuleSet, m postgres.
 		}
 	}
 	return out, nil
+}
+
+// ask plays the rules of kind expr: each is evaluated at its interval over what is
+// stored, beginning so long before From that what it says then does not depend on it.
+func (b Backtest) ask(ctx context.Context, rules *alerting.RuleSet, out *BacktestResult) error {
+	machine := alerting.NewFleetwide(rules, alerting.DefaultOptions())
+	for _, r := range machine.Rules() {
+		begin := b.From.Add(-r.For - r.KeepFiringFor - 2*r.Interval).Truncate(r.Interval)
+		err := b.Query.AskRange(ctx, r.Expr, begin, b.To, r.Interval, func(t time.Time, answer []sentinel.Labelled) error {
+			list, err := machine.Answer(r, answer, t, t)
+			out.Samples += int64(len(answer))
+			out.note(slices.DeleteFunc(list, func(tr alerting.Transition) bool { return t.Before(b.From) }))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("play the expression of %s: %w", r.ID(), err)
+		}
+	}
+	return nil
 }
 
 // note keeps what is said; the engine's own notes are nobody's business here.

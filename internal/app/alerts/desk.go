@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/alerting"
+	"github.com/sentinelgo/sentinel/internal/alerting/live"
 	"github.com/sentinelgo/sentinel/internal/api"
 	"github.com/sentinelgo/sentinel/internal/app/notifiers"
 	"github.com/sentinelgo/sentinel/internal/broker"
 	"github.com/sentinelgo/sentinel/internal/notify"
 	"github.com/sentinelgo/sentinel/internal/postgres"
+	"github.com/sentinelgo/sentinel/internal/query"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sign"
 )
@@ -23,13 +25,14 @@ type Desk struct {
 	DB     *postgres.DB
 	Vault  *sign.Vault
 	Broker *broker.Broker
+	Query  *query.Engine
 
 	playing chan struct{} // holds a token while a backtest is played
 }
 
 // NewDesk returns a desk.
-func NewDesk(db *postgres.DB, vault *sign.Vault, b *broker.Broker) Desk {
-	return Desk{db, vault, b, make(chan struct{}, 1)}
+func NewDesk(db *postgres.DB, vault *sign.Vault, b *broker.Broker, engine *query.Engine) Desk {
+	return Desk{db, vault, b, engine, make(chan struct{}, 1)}
 }
 
 // ReadRules implements api.Alerting.
@@ -38,6 +41,9 @@ func (Desk) ReadRules(yaml string) ([]postgres.AlertRule, error) { return Rows("
 // ReadRule implements api.Alerting. Lines are counted as the caller wrote them.
 func (Desk) ReadRule(group, yaml string) (postgres.AlertRule, error) {
 	r, err := alerting.ParseRule("yaml", group, []byte(yaml))
+	if err == nil {
+		err = (&alerting.RuleSet{Rules: []*alerting.Rule{r}}).CheckExprs("yaml", query.CheckAlert)
+	}
 	if err != nil {
 		return postgres.AlertRule{}, err
 	}
@@ -54,13 +60,27 @@ func (Desk) Rule(row postgres.AlertRule) api.Rule {
 	}
 	out.Kind, out.Severity, out.Sentence, out.Series, out.DividedBy, out.Minus = string(r.Kind), r.Severity, r.String(), r.Series.String(), r.DividedBy, r.Minus
 	out.Agents, out.Function, out.Condition, out.Recovery = r.Agents.String(), string(r.Function), r.Condition.String(), r.Recovery.String()
-	out.Labels, out.Annotations, out.Runbook = r.Labels, r.Annotations, r.Runbook
-	for to, d := range map[*string]time.Duration{&out.Window: r.Window, &out.For: r.For, &out.KeepFiringFor: r.KeepFiringFor} {
+	out.Labels, out.Annotations, out.Runbook, out.Expr = r.Labels, r.Annotations, r.Runbook, r.Expr
+	for to, d := range map[*string]time.Duration{&out.Window: r.Window, &out.Interval: r.Interval, &out.For: r.For, &out.KeepFiringFor: r.KeepFiringFor} {
 		if d != 0 {
 			*to = d.String()
 		}
 	}
 	return out
+}
+
+// Asked implements api.Alerting.
+func (d Desk) Asked(ctx context.Context) (map[string]api.RuleAsked, error) {
+	all, err := live.ReadAsked(ctx, d.Broker)
+	out := make(map[string]api.RuleAsked, len(all))
+	for id, a := range all {
+		one := api.RuleAsked{At: a.Tried, TookMS: a.Took.Milliseconds(), Series: a.Series, Error: a.Error}
+		if !a.At.IsZero() {
+			one.AnsweredAt = &a.At
+		}
+		out[id] = one
+	}
+	return out, err
 }
 
 func matchersOf(texts []string) (all notify.Matchers, err error) {

@@ -33,7 +33,7 @@ func (d Desk) Backtest(ctx context.Context, q api.BacktestQuery) (api.Backtest, 
 	}
 	rules := current
 	if q.YAML != "" {
-		if rules, err = alerting.ParseRules("yaml", []byte(q.YAML)); err != nil {
+		if rules, err = readRules("yaml", []byte(q.YAML)); err != nil {
 			return api.Backtest{}, err
 		}
 	}
@@ -44,7 +44,7 @@ func (d Desk) Backtest(ctx context.Context, q api.BacktestQuery) (api.Backtest, 
 	if err != nil {
 		return api.Backtest{}, err
 	}
-	b, began := Backtest{DB: d.DB, From: q.From.UTC(), To: q.To.UTC(), Fine: q.Fine, Agents: q.Agents}, time.Now()
+	b, began := Backtest{DB: d.DB, Query: d.Query, From: q.From.UTC(), To: q.To.UTC(), Fine: q.Fine, Agents: q.Agents}, time.Now()
 	played, err := b.Play(ctx, rules)
 	if err != nil {
 		return api.Backtest{}, err

@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -96,6 +97,9 @@ func row(c live.Change, raw []byte) postgres.IncidentChange {
 		Fingerprint: c.Fingerprint, N: c.N, Agent: c.Agent, Hostname: c.Labels["hostname"], Rule: c.Rule, AlertName: c.Labels["alertname"], Severity: c.Severity,
 		State: string(c.State), Was: string(c.Was), Reason: string(c.Reason), Over: c.Over(),
 		StartsAt: c.StartsAt, FiredAt: c.FiredAt, EndsAt: c.EndsAt, ChangedAt: c.Now, Change: raw}}
+	if c.Agent == "" { // of an expression: whom it is about, as far as that is said
+		out.Hostname = cmp.Or(c.Labels["hostname"], c.Labels["instance"])
+	}
 	if c.From == c.To || c.To == alerting.Pending || c.To == alerting.Inactive {
 		return out
 	}

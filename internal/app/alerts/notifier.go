@@ -43,6 +43,8 @@ type Notifier struct {
 	Log         *slog.Logger
 
 	current atomic.Pointer[telemetry.Registry] // of the dispatcher that runs
+	store   *store                             // of the time when this process told last
+	placed  uint64                             // revision of the place that it noted last
 }
 
 // Run works until ctx ends; then it returns nil.
@@ -98,7 +100,10 @@ func (n *Notifier) tell(ctx context.Context) error {
 	log := newDeliveryLog(n.DB, n.Metrics, n.Log)
 	group.Go(func() error { return log.run(ctx) })
 	group.Go(func() error {
-		st := newStore(n.Broker)
+		st, err := n.open(ctx)
+		if err != nil {
+			return err
+		}
 		for ctx.Err() == nil {
 			cfg, _, _, known, changed := w.get()
 			if !known {
@@ -122,6 +127,22 @@ func (n *Notifier) tell(ctx context.Context) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// open returns the store. A broker that loses everything loses the lease, too: where
+// nobody else has noted a place since this process did, what this process remembers of
+// what was told holds, and is written again where the broker does not have it.
+func (n *Notifier) open(ctx context.Context) (*store, error) {
+	e, err := n.Broker.Bucket(broker.BucketNotify).Get(ctx, keyPlace)
+	switch {
+	case err != nil && sentinel.CodeOf(err) != sentinel.NotFound:
+		return nil, err
+	case n.store != nil && (err != nil || e.Revision == n.placed):
+		n.store.look()
+	default:
+		n.store = newStore(n.Broker)
+	}
+	return n.store, nil
 }
 
 func (n *Notifier) setup(cfg storedConfig) (*notifiers.Setup, error) {
@@ -298,8 +319,12 @@ func (n *Notifier) place(ctx context.Context, stored string) (uint64, error) {
 
 func (n *Notifier) notePlace(ctx context.Context, stored string, next uint64) error {
 	raw, err := json.Marshal(broker.Judged{Store: stored, Next: next})
+	if err != nil {
+		return err
+	}
+	revision, err := n.Broker.Bucket(broker.BucketNotify).Put(ctx, keyPlace, raw)
 	if err == nil {
-		_, err = n.Broker.Bucket(broker.BucketNotify).Put(ctx, keyPlace, raw)
+		n.placed = revision
 	}
 	return err
 }

@@ -6,12 +6,13 @@ import (
 
 	"github.com/sentinelgo/sentinel/internal/alerting"
 	"github.com/sentinelgo/sentinel/internal/postgres"
+	"github.com/sentinelgo/sentinel/internal/query"
 )
 
 // Rows reads a file of rules into rows of the database. Errors are Invalid and name
 // line, rule and field.
 func Rows(name string, text []byte) ([]postgres.AlertRule, error) {
-	set, err := alerting.ParseRules(name, text)
+	set, err := readRules(name, text)
 	if err != nil {
 		return nil, err
 	}
@@ -20,6 +21,15 @@ func Rows(name string, text []byte) ([]postgres.AlertRule, error) {
 		rows = append(rows, postgres.AlertRule{Group: r.Group, Name: r.Alert, YAML: r.YAML()})
 	}
 	return rows, nil
+}
+
+// readRules reads a file of rules and their expressions.
+func readRules(name string, text []byte) (*alerting.RuleSet, error) {
+	set, err := alerting.ParseRules(name, text)
+	if err != nil {
+		return nil, err
+	}
+	return set, set.CheckExprs(name, query.CheckAlert)
 }
 
 // File returns rows, which are sorted by group, as a file of rules.

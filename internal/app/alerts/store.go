@@ -126,13 +126,32 @@ func (s *store) Delete(ctx context.Context, key string) error {
 	return s.bucket.Delete(ctx, key)
 }
 
+// look makes the next call look whether the bucket is another one, also where the
+// broker's store has no other name yet.
+func (s *store) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.name = ""
+}
+
 // renew writes everything again where the broker's store is another one than before.
 func (s *store) renew(ctx context.Context) error {
 	name := s.broker.Store()
 	if name == s.name {
 		return nil
 	}
+	list, err := s.bucket.All(ctx, "")
+	if err != nil {
+		return err
+	}
+	there := map[string]uint64{}
+	for _, e := range list {
+		there[e.Key] = e.Revision
+	}
 	for key, k := range s.entries {
+		if there[key] == k.now {
+			continue
+		}
 		now, err := s.bucket.Swap(ctx, key, k.value, 0)
 		if err != nil && sentinel.CodeOf(err) != sentinel.Conflict {
 			return err

@@ -145,11 +145,11 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	engine := query.New(db, cfg.Server.Query, logger.With("part", "query"))
 	rest := api.Deps{
 		Registry: registry, Identities: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(),
-		CheckConfig: checkConfig, ReadPlugin: readPlugin, Alerting: alerts.NewDesk(db, vault, b), CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
+		CheckConfig: checkConfig, ReadPlugin: readPlugin, Alerting: alerts.NewDesk(db, vault, b, engine), CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
 	}
-	engine := query.New(db, cfg.Server.Query, logger.With("part", "query"))
 	rest.Select = selecting(engine)
 	rest.SelfTest = selfTest{registry, gateway, b, db, engine}.run
 	handler := people(api.New(rest), prometheus(engine, db, cfg.Version, rest, logger.With("part", "query")), ui)

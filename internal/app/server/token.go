@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/sentinelgo/sentinel/internal/app/alerts"
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 )
@@ -31,8 +32,8 @@ func CreateEnrolmentToken(ctx context.Context, cfg Config, name string, uses int
 	return token, err
 }
 
-// Reseal seals agents' secrets under the first of the master keys; see
-// fleet.Registry.Reseal.
+// Reseal seals agents' secrets and the notification file under the first of the master
+// keys; see fleet.Registry.Reseal and alerts.Reseal.
 func Reseal(ctx context.Context, cfg Config, progress func(done int)) (int, error) {
 	vault, err := cfg.Security.Vault()
 	if err != nil {
@@ -43,7 +44,12 @@ func Reseal(ctx context.Context, cfg Config, progress func(done int)) (int, erro
 		return 0, err
 	}
 	defer db.Close()
-	return fleet.NewRegistry(db, vault).Reseal(ctx, progress)
+	keys, err := fleet.NewRegistry(db, vault).Reseal(ctx, progress)
+	if err != nil {
+		return keys, err
+	}
+	texts, err := alerts.Reseal(ctx, db, vault)
+	return keys + texts, err
 }
 
 // CreateUser makes a user straight in the database.

@@ -69,9 +69,11 @@ export const previewSilence = async (matchers: string[], abort: AbortSignal): Pr
 export interface Rule {
   group: string;
   alert: string;
-  kind: "threshold" | "absence" | "anomaly" | "forecast";
+  kind: "threshold" | "absence" | "anomaly" | "forecast" | "expr";
   severity: Severity;
   sentence: string;
+  expr?: string;
+  asked?: { at: string; answered_at?: string; took_ms: number; series: number; error?: string };
   series?: string;
   divided_by?: string;
   minus?: string;

@@ -7,7 +7,7 @@ import { duration } from "./format";
 import { Tabs } from "./hostframe";
 import { type Matchers, parseMatchers } from "./matchers";
 import { Heading, StateWord, useSeconds } from "./parts";
-import { address, setQuery } from "./route";
+import { address, Link, setQuery } from "./route";
 
 const places = [
   ["/alerts", "Alerts"],
@@ -37,6 +37,10 @@ export const severities: Severity[] = ["critical", "warning", "info"];
 export const SeverityWord = ({ severity }: { severity: string }) => <span class={`sev ${severity}`}>{severity}</span>;
 
 const kinds: Record<IncidentState, "bad" | "warn" | "calm" | "good"> = { firing: "bad", pending: "warn", unknown: "calm", resolved: "good", inactive: "calm" };
+
+/** Who an alert is about: a host, or what an expression over all of them found. */
+export const HostOf = ({ incident: i }: { incident: { agent: string; hostname: string } }) =>
+  i.agent ? <Link to={`/hosts/${encodeURIComponent(i.agent)}`}>{i.hostname || i.agent}</Link> : <>{i.hostname || "the fleet"}</>;
 
 export const IncidentWord = ({ state }: { state: string }) => <StateWord kind={kinds[state as IncidentState] ?? "calm"}>{state}</StateWord>;
 

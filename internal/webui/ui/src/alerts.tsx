@@ -1,6 +1,6 @@
 // All alerts, those that fire first.
 import { useMemo, useState } from "preact/hooks";
-import { AlertFrame, IncidentWord, Lasting, MatcherFilter, severities, SeverityWord, useMatchers } from "./alertparts";
+import { AlertFrame, HostOf, IncidentWord, Lasting, MatcherFilter, severities, SeverityWord, useMatchers } from "./alertparts";
 import { type Incident, incidents, mostIncidents } from "./alerting";
 import { plural } from "./format";
 import { useHappenings } from "./live";
@@ -140,7 +140,7 @@ export const AlertRow = ({ i, host = true }: { i: Incident; host?: boolean }) =>
     </th>
     {host && (
       <td data-name="Host">
-        <Link to={`/hosts/${encodeURIComponent(i.agent)}`}>{i.hostname || i.agent}</Link>
+        <HostOf incident={i} />
       </td>
     )}
     <td data-name="State">

@@ -1,7 +1,7 @@
 // One alert: what is wrong, since when, who was told, and what can be done.
 import { useState } from "preact/hooks";
 import { now } from "./api";
-import { IncidentWord, Lasting, SeverityWord, words } from "./alertparts";
+import { HostOf, IncidentWord, Lasting, SeverityWord, words } from "./alertparts";
 import { ackIncident, deliveries, explain, type Explained, type Delivery, type Incident, incident, type IncidentChange, rule, type Rule } from "./alerting";
 import { Chart } from "./chart";
 import { Ask, Field } from "./form";
@@ -38,7 +38,7 @@ export function AlertPage({ id }: { id: string }) {
         <Link to="/alerts">Alerts</Link> <span aria-hidden="true">/</span> <span aria-current="page">{i?.alert ?? id}</span>
       </nav>
       <div class="top">
-        <Heading title={i ? `${i.alert} on ${i.hostname}` : "Alert"}>
+        <Heading title={i ? `${i.alert} on ${i.hostname || "the fleet"}` : "Alert"}>
           {i ? (
             <>
               {i.alert} <IncidentWord state={i.state} /> <SeverityWord severity={i.severity} />
@@ -99,7 +99,7 @@ function Content({ i }: { i: Incident & { timeline: IncidentChange[] } }) {
   const [group, alert] = [i.rule.slice(0, i.rule.lastIndexOf("/")), i.rule.slice(i.rule.lastIndexOf("/") + 1)];
   const { data: r } = useLoad((abort) => rule(group, alert, abort).catch(() => null), 60_000, [i.rule]);
   const facts: [string, preact.ComponentChildren][] = [
-    ["Host", <Link to={`/hosts/${encodeURIComponent(i.agent)}`}>{i.hostname || i.agent}</Link>],
+    ["Host", <HostOf incident={i} />],
     [i.ends_at ? "Lasted" : i.state === "pending" ? "Waits for" : "For", <Lasting of={i} />],
     ["Since", <When time={i.starts_at} />],
     ...(i.ends_at ? [["Over since", <When time={i.ends_at} />] as [string, preact.ComponentChildren]] : []),

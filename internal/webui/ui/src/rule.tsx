@@ -49,6 +49,12 @@ export function RulePage({ group, alert }: { group: string; alert: string }) {
       {r && (
         <>
           <p class="lead">{r.sentence}</p>
+          {r.asked?.error && (
+            <Notice kind="warn" title="The expression is not answered; what was the case stays so.">
+              {r.asked.error}
+              {r.asked.answered_at && <> The last answer: <When time={r.asked.answered_at} />.</>}
+            </Notice>
+          )}
           <Work key={r.version} saved={r} group={group} onSaved={again} />
           <Versions of={r} />
         </>
@@ -226,7 +232,7 @@ function Playing({ group, text, bad }: { group: string; text: string; bad: boole
                     {t.to}
                   </span>
                   <span class="any">
-                    {t.hostname || t.agent} <span class="note">at {number(t.value)}</span>
+                    {t.hostname || t.agent || t.series || "the fleet"} <span class="note">at {number(t.value)}</span>
                   </span>
                   <span class="note"><When time={t.at} /></span>
                 </li>

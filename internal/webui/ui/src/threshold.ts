@@ -16,9 +16,20 @@ function bound(text: string | undefined): number | null {
   return m ? Number(m[0]) : null;
 }
 
+const comparison = /^(.+?)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*$/is;
+
+/** What an expression compares with a number at its end; else it is drawn where it has
+ * a result. */
+function lookOfExpression(expr: string): Look {
+  const m = comparison.exec(expr);
+  if (!m || /\b(and|or|unless|bool)\b|[<>=]/i.test(m[1]!.replace(/\{[^}]*\}/g, ""))) return { expr, plain: false, marks: [] };
+  return { expr: m[1]!, plain: false, marks: [{ at: Number(m[3]), name: m[2]! }] };
+}
+
 /** The expression whose values a rule compares, and with what; null where a rule is
  * about no series. */
 export function lookOf(r: Rule, series = r.series, more: Matcher[] = []): Look | null {
+  if (r.expr) return lookOfExpression(r.expr);
   if (!series) return null;
   const select = (s: string) => more.reduce(withMatcher, s);
   const braces = series.includes("{") ? series.slice(series.indexOf("{")) : "";
