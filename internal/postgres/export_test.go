@@ -47,8 +47,11 @@ var (
 	DecodeFloats = decodeFloats
 )
 
-// WatermarkLock is the key of the advisory lock, for SQL.
-var WatermarkLock = fmt.Sprint(lockWatermark)
+// Keys of advisory locks, for SQL.
+var (
+	WatermarkLock = fmt.Sprint(lockWatermark)
+	RollupLock    = fmt.Sprint(lockRollup)
+)
 
 type Ranges = ranges
 

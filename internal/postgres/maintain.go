@@ -85,6 +85,10 @@ func (db *DB) Maintain(ctx context.Context, now time.Time, keep Retention) (Main
 // left of the samples.
 func (db *DB) noteRetention(ctx context.Context, now time.Time, keep Retention) error {
 	return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
+		// The roller holds the lock for as long as an hour of a large fleet takes.
+		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = '5min'`); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockRollup); err != nil {
 			return err
 		}

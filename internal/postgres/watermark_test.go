@@ -89,6 +89,29 @@ func TestCommitSeesMovedWatermark(t *testing.T) {
 	}
 }
 
+// An hour of a large fleet takes the roller longer than a statement may take.
+func TestMaintenanceWaitsForTheRoller(t *testing.T) {
+	f := newFixture(t, 1)
+	hasty, err := postgres.Open(t.Context(), postgres.Config{URL: f.url, StatementTimeout: 100 * time.Millisecond})
+	must(t, err)
+	defer hasty.Close()
+	release := f.hold(t, `SELECT pg_advisory_xact_lock(`+postgres.RollupLock+`)`)
+	maintained := make(chan error, 1)
+	go func() {
+		_, err := hasty.Maintain(background(), time.Now(), postgres.Retention{Raw: 24 * time.Hour})
+		maintained <- err
+	}()
+	f.waitBlocked(t, 1)
+	select {
+	case err := <-maintained:
+		t.Errorf("maintenance did not wait: %v", err)
+		release()
+	case <-time.After(300 * time.Millisecond): // three times as long as its statements may take
+		release()
+		must(t, <-maintained)
+	}
+}
+
 func (f *fixture) checkMinutes(t *testing.T) {
 	t.Helper()
 	to, err := postgres.One[time.Time](t.Context(), f.DB, `SELECT minutes_to FROM storage`)
