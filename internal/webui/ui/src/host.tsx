@@ -55,7 +55,7 @@ export function Host({ id }: { id: string }) {
   const kept = useRef(nothing);
 
   // As often as something new can be seen: at most every second.
-  const pace = Math.min(5, Math.max(1, kept.current.every.get("sentinel_host_cpu_used_percent") ?? 2)) * 1000;
+  const pace = Math.min(5, Math.max(1, Math.round(kept.current.every.get("sentinel_host_cpu_used_percent") ?? 2))) * 1000;
   const every = { "5m": pace, "1h": 5000 }[span.id] ?? 20_000;
   const failure = usePoll(
     async (abort) => {
@@ -71,7 +71,10 @@ export function Host({ id }: { id: string }) {
       const start = t - length;
       const since = fresh ? start : Math.max(start, Math.min(k.newest, t - unsettled));
       kept.current = await follow(k, id, shown, samples, { step, start, since, to: t }, interval, abort);
-      const gap = (p: Panel) => Math.max(1.5 * step, ...metricsOf(p).map((m) => 2.5 * interval(m)));
+      const gap = (p: Panel) => {
+        const known = metricsOf(p).flatMap((m) => k.every.get(m) ?? []);
+        return Math.max(1.5 * step, 2.5 * (known.length ? Math.max(...known) : defaultInterval));
+      };
       const newest = Math.max(0, ...samples.map((s) => Date.parse(s.time)));
       setView({ agent: a, samples, newest, shown, drawn: kept.current.drawn, late: kept.current.late, gap, from: start, to: t, asked: Date.now() });
     },

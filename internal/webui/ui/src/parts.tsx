@@ -89,12 +89,15 @@ export function FailureNotice({ failure, since }: { failure: Failure; since: num
   const calm = failure.trouble === "missing" || failure.trouble === "unauthenticated";
   return (
     <Notice kind={failure.trouble === "forbidden" ? "warn" : "bad"} title={titleOf(failure.trouble)}>
-      {failure.trouble === "down" ? "" : sentence(failure.message)}
+      {failure.trouble !== "down" && <Said text={sentence(failure.message)} />}
       {failure.trouble === "forbidden" && " " + roleHelp()}
       {held} {calm ? "" : wait ? `Trying again in ${wait} s.` : "Trying again now."}
     </Notice>
   );
 }
+
+/** A message of the service, with its commands as such: they stand between backticks. */
+export const Said = ({ text }: { text: string }) => <>{text.split("`").map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part))}</>;
 
 const titles: Partial<Record<Trouble, string>> = {
   down: "The service does not answer.",
@@ -113,7 +116,7 @@ const roleHelp = (): string =>
 export const ProblemNotice = ({ problem }: { problem: Problem | null }) =>
   problem && (
     <Notice kind={problem.trouble === "forbidden" || problem.trouble === "conflict" ? "warn" : "bad"} title={titleOf(problem.trouble)}>
-      {problem.trouble === "down" ? "Try again once it does." : problem.message} {problem.trouble === "forbidden" && roleHelp()}
+      {problem.trouble === "down" ? "This can be repeated once it does." : <Said text={problem.message} />} {problem.trouble === "forbidden" && roleHelp()}
     </Notice>
   );
 

@@ -108,7 +108,7 @@ export function Retention() {
                 return (
                   <div key={t.tier}>
                     {may("admin") ? (
-                      <Field label={nameOf(t)} type="number" min={0} max={36500} required value={days(t)} onValue={(v) => type(t, v)} wrong={task.problem?.fields[`${t.tier}_days`]} help={`${t.days ? "days" : "0 is for ever"}; ${origin(t)}${more(t)}`} />
+                      <Field label={nameOf(t)} type="number" min={0} max={36500} required value={days(t)} onValue={(v) => type(t, v)} wrong={typeof would === "string" ? "" : task.problem?.fields[`${t.tier}_days`]} help={`${t.days ? "days" : "0 is for ever"}; ${origin(t)}${more(t)}`} />
                     ) : (
                       <p>
                         <b>{nameOf(t)}</b>
@@ -125,13 +125,12 @@ export function Retention() {
                 );
               })}
             </div>
-            {typeof would === "string" && <Notice kind="warn" title={would} />}
             {dropped.length > 0 && (
               <Notice kind="warn" title="This drops what is there.">
                 <Dropped of={dropped} />
               </Notice>
             )}
-            <ProblemNotice problem={task.problem} />
+            {typeof would === "string" ? <Notice kind="warn" title="This cannot be.">{would}</Notice> : <ProblemNotice problem={task.problem} />}
             {may("admin") && (
               <div class="buttons start">
                 <button type="submit" class="primary" disabled={task.busy || key === "{}" || typeof would === "string"}>
@@ -151,7 +150,7 @@ export function Retention() {
             )}
             <p class="note">
               Workers take a change within a minute, and drop whole partitions of what is too old at their next maintenance.
-              {kept.changed_at && <> Changed <When time={kept.changed_at} /> by {kept.changed_by.replace(/^(user|token) (\d+ )?/, "")}.</>}
+              {kept.changed_at && <> Changed <When time={kept.changed_at} /> by {kept.changed_by.replace(/^(user |token |console )?(\d+ )?/, "")}.</>}
             </p>
           </form>
         </>
@@ -198,7 +197,7 @@ function Bars({ now, said }: { now: Kept; said: Kept }) {
   return (
     <div class="bars">
       {bar("Now", now.tiers.map((t) => t.bytes))}
-      {bar("In the end", end)}
+      {said.projected_bytes !== null && bar("In the end", end)}
       <ul class="legend">
         {now.tiers.map((t) => (
           <li key={t.tier}>

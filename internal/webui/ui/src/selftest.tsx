@@ -1,7 +1,7 @@
 // One marked sample through every stage of the pipeline, timed.
 import { useState } from "preact/hooks";
-import { ask } from "./api";
-import { Notice, ProblemNotice, StateWord } from "./parts";
+import { ask, sentence } from "./api";
+import { Notice, ProblemNotice, Said, StateWord } from "./parts";
 import { useTask } from "./poll";
 
 interface Stage {
@@ -64,7 +64,7 @@ export function SelfTest() {
         {task.problem && <div class="say"><ProblemNotice problem={task.problem} /></div>}
         {result && (
           <div class="say">
-            {result.ok ? <Notice kind="good" title={`Every stage works: ${millis(result.took_ms)} from admission to the answer of a query.`} /> : <Notice kind="bad" title="The sample did not come through.">{result.error}</Notice>}
+            {result.ok ? <Notice kind="good" title={`Every stage works: ${millis(result.took_ms)} from admission to the answer of a query.`} /> : <Notice kind="bad" title="The sample did not come through."><Said text={sentence(result.error ?? "")} /></Notice>}
           </div>
         )}
       </div>
@@ -74,7 +74,7 @@ export function SelfTest() {
             <li key={s.name} class={s.state}>
               <span>
                 <b>{titles[s.name] ?? s.name}</b>
-                <span class="sub">{s.error ?? s.what}</span>
+                <span class="sub"><Said text={s.error ?? s.what} /></span>
               </span>
               <span class="track" aria-hidden="true">
                 {s.state !== "skipped" && <span style={{ marginLeft: `${(from[i]! / whole) * 100}%`, width: `max(3px, ${(s.ms / whole) * 100}%)` }} />}

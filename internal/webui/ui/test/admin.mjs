@@ -194,7 +194,7 @@ async function selfTest(page) {
   await page.route("**/api/v1/pipeline/self-test", (r) => r.fulfill({ json: { ok: false, started_at: new Date().toISOString(), took_ms: 10_005, error: "store: no worker committed the sample within 10 s; see `sentinelctl pipeline status`", stages: [stage("admit", "passed", 1.2), stage("broker", "passed", 3.8), stage("store", "failed", 10_000, "no worker committed the sample within 10 s"), stage("query", "skipped", 0), stage("alerting", "passed", 12)] } }));
   await page.click(".selftest button");
   await sees(page, ".selftest .notice.bad", "a stage that does not answer is said");
-  check("with what to look at", (await page.textContent(".selftest .notice.bad")).includes("no worker committed the sample within 10 s; see `sentinelctl pipeline status`"));
+  check("with what to look at", (await page.textContent(".selftest .notice.bad")).includes("no worker committed the sample within 10 s; see sentinelctl pipeline status"));
   check("and those after it are skipped", (await page.locator(".selftest li.failed").count()) === 1 && (await page.locator(".selftest li.skipped").count()) === 1);
   await usable(page, "a self-test that failed");
   await shot(page, "selftest-failed");

@@ -30,6 +30,11 @@ export async function hosts() {
       await sees(page, ".chart canvas", `${as}: ${range} is drawn`);
       await shot(page, `host-${range}-${as}`);
     }
+    const t = Math.floor(Date.now() / 1000);
+    await page.goto(`${server.url}${host}?changed=${t - 20}-${t}`);
+    await sees(page, ".changed ol li, .changed .empty", `${as}: what changed is a link`);
+    await usable(page, `${as}: what changed`);
+    await shot(page, `host-changed-${as}`);
     await page.goto(`${server.url}${host}?find=memory`);
     await sees(page, ".values tbody tr", `${as}: a search is a link`);
     check(`${as}: the search filters`, (await page.locator(".values tbody tr").allTextContents()).every((t) => t.toLowerCase().includes("memory")));
@@ -88,6 +93,8 @@ export async function hosts() {
   await shot(page, "host-cursor");
   await page.keyboard.press("Escape");
   await changed(page);
+  await page.goto(server.url + host);
+  await sees(page, ".chart canvas", "back at the host");
   await page.route("**/api/v1/**", (r) => r.abort());
   await sees(page, ".notice.bad", "a server that is down is said");
   await usable(page, "a host without a server");

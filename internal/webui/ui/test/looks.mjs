@@ -10,6 +10,7 @@ export async function looks() {
     ["manage", `${host}/manage`, ".list tbody tr"],
     ["account", "/account", ".duties"],
     ["pipeline", "/admin", ".tiles .big"],
+    ["selftest", "/admin", ".selftest .notice.good", ".selftest button"],
     ["dead-letters", "/admin/dead-letters", "main .card"],
     ["enrolment", "/admin/enrolment", "main .card"],
     ["tokens", "/admin/tokens", ".list tbody tr"],
@@ -27,8 +28,9 @@ export async function looks() {
     }
     await page.goto(`${server.url}/#token=${server.token}`);
     await page.waitForSelector(".hosts");
-    for (const [name, path, selector] of pages) {
+    for (const [name, path, selector, press] of pages) {
       await page.goto(server.url + path);
+      if (press) await page.click(press);
       await sees(page, selector, `${as}: ${name}`);
       await usable(page, `${as}: ${name}`);
       await shot(page, `${name}-${as}`);
