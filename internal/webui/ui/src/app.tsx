@@ -144,7 +144,10 @@ function Content() {
           </button>
         </>
       ) : (
-        <Skeleton name="who you are" />
+        <>
+          <h1 class="sr">Sentinel</h1>
+          <Skeleton name="who you are" />
+        </>
       )}
     </main>
   );

@@ -41,7 +41,15 @@ function lazy<K extends keyof More>(name: K, quiet = false) {
         </Notice>
       );
     }
-    if (!loaded) return quiet ? null : <Skeleton name="the page" />;
+    if (!loaded) {
+      if (quiet) return null;
+      return (
+        <>
+          <h1 class="sr">Sentinel</h1>
+          <Skeleton name="the page" />
+        </>
+      );
+    }
     const Page = loaded[name] as unknown as ComponentType<Props>;
     return <Page {...(props as Props & object)} />;
   };

@@ -11,10 +11,10 @@ export async function looks() {
     ["account", "/account", ".duties"],
     ["pipeline", "/admin", ".tiles .big"],
     ["selftest", "/admin", ".selftest .notice.good", ".selftest button"],
-    ["dead-letters", "/admin/dead-letters", "main .card"],
-    ["enrolment", "/admin/enrolment", "main .card"],
+    ["dead-letters", "/admin/dead-letters", "main .card:not(.skeleton)"],
+    ["enrolment", "/admin/enrolment", "main .card:not(.skeleton)"],
     ["tokens", "/admin/tokens", ".list tbody tr"],
-    ["users", "/admin/users", "main .card"],
+    ["users", "/admin/users", "main .card:not(.skeleton)"],
     ["audit", "/admin/audit", ".list tbody tr"],
     ["unknown", "/no/such/page", ".empty"],
   ];
