@@ -64,10 +64,7 @@ func (e *Engine) emit(in *instance, to State, reason Reason, t, now int64) {
 		in.told = Machine{}
 	}
 	if to == Firing || to == Resolved {
-		tr.Annotations = make(map[string]string, len(in.rule.templates))
-		for name, text := range in.rule.templates {
-			tr.Annotations[name] = text.write(tr.Values, tr.Labels)
-		}
+		tr.Annotations = in.rule.Annotate(tr.Values, tr.Labels)
 	}
 	e.out = append(e.out, tr)
 	e.counts.Transitions++

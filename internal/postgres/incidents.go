@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -49,7 +51,9 @@ func (db *DB) NoteChanges(ctx context.Context, changes []IncidentChange) error {
 	return failed("note changes of incidents", pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
 		var events []IncidentChange
 		batch := &pgx.Batch{}
-		for _, c := range changes {
+		// All who note changes lock incidents in one order, so that none waits for another in a circle.
+		inOrder := slices.SortedStableFunc(slices.Values(changes), func(a, b IncidentChange) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
+		for _, c := range inOrder {
 			batch.Queue(`INSERT INTO incident_changes (fingerprint, n, at, noted_at, from_state, to_state, reason, change)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb) ON CONFLICT DO NOTHING`,
 				c.Fingerprint, c.N, c.At, c.ChangedAt, c.From, c.To, c.Reason, string(c.Change)).Exec(func(tag pgconn.CommandTag) error {
@@ -79,6 +83,7 @@ func (db *DB) NoteChanges(ctx context.Context, changes []IncidentChange) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockEvents); err != nil {
 			return err
 		}
+		slices.SortStableFunc(events, func(a, b IncidentChange) int { return a.ChangedAt.Compare(b.ChangedAt) })
 		for _, c := range events {
 			if _, err := tx.Exec(ctx, `INSERT INTO events (at, kind, agent, detail) VALUES ($1, $2, $3, $4)`,
 				c.ChangedAt, "alert."+c.To, c.Agent, printable(c.Event, 1000)); err != nil {

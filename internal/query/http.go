@@ -31,8 +31,15 @@ type Metadata interface {
 // Rules tells the alerting rules and alerts in Prometheus' form, each as the value
 // of data. It may be nil: then there are none.
 type Rules interface {
-	Rules(ctx context.Context) (json.RawMessage, error)
+	Rules(ctx context.Context, only RuleFilter) (json.RawMessage, error)
 	Alerts(ctx context.Context) (json.RawMessage, error)
+}
+
+// RuleFilter is which rules are asked for. Empty fields ask for all.
+type RuleFilter struct {
+	Names, Groups []string
+	// WithoutAlerts asks for no alerts beside the rules.
+	WithoutAlerts bool
 }
 
 // HTTP is what the handler needs.
@@ -311,11 +318,17 @@ func (h HTTP) metadata(ctx context.Context, p params) (payload, error) {
 	return encode(out)
 }
 
-func (h HTTP) rules(ctx context.Context, _ params) (payload, error) {
-	if h.Rules == nil {
-		return payload{data: json.RawMessage(`{"groups":[]}`)}, nil
+func (h HTTP) rules(ctx context.Context, p params) (payload, error) {
+	switch kind := p.Get("type"); kind {
+	case "", "alert", "record":
+		if h.Rules == nil || kind == "record" { // there are no recording rules
+			return payload{data: json.RawMessage(`{"groups":[]}`)}, nil
+		}
+	default:
+		return payload{}, wrong("type", sentinel.Errorf(sentinel.Invalid, "want alert or record, not %.40q", kind))
 	}
-	data, err := h.Rules.Rules(ctx)
+	without := p.Get("exclude_alerts") == "true"
+	data, err := h.Rules.Rules(ctx, RuleFilter{Names: p.Values["rule_name[]"], Groups: p.Values["rule_group[]"], WithoutAlerts: without})
 	return payload{data: data}, err
 }
 

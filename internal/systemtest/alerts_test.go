@@ -259,12 +259,18 @@ func TestP26P27KillWorkersWhileIncidentsComeAndGo(t *testing.T) {
 	for _, list := range p.want {
 		want += len(list)
 	}
+	have := 0
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("P26: after %d kills the database has %d transitions, the reference %d", kills, have, want)
+		}
+	})
 	waitFor(t, 40*time.Second, "the transitions do not come", func() bool {
 		got, err := p.got()
 		if err != nil {
 			return false
 		}
-		have := 0
+		have = 0
 		for _, list := range got {
 			have += len(list)
 		}

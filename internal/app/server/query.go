@@ -11,8 +11,8 @@ import (
 )
 
 // prometheus is the interface that speaks Prometheus' words, for who may read.
-func prometheus(engine *query.Engine, db *postgres.DB, version string, deps api.Deps, log *slog.Logger) http.Handler {
-	h := query.HTTP{Engine: engine, Metadata: db, Version: version, Log: log}
+func prometheus(engine *query.Engine, db *postgres.DB, rules query.Rules, version string, deps api.Deps, log *slog.Logger) http.Handler {
+	h := query.HTTP{Engine: engine, Metadata: db, Rules: rules, Version: version, Log: log}
 	return api.Guard(deps, postgres.Viewer, h.Handler(), query.Refuse)
 }
 

@@ -146,13 +146,14 @@ func Run(ctx context.Context, cfg Config, logger *slog.Logger) error {
 		return err
 	}
 	engine := query.New(db, cfg.Server.Query, logger.With("part", "query"))
+	desk := alerts.NewDesk(db, vault, b, engine)
 	rest := api.Deps{
 		Registry: registry, Identities: registry, People: registry, DB: db, Broker: b, Version: cfg.Version, Started: time.Now(),
-		CheckConfig: checkConfig, ReadPlugin: readPlugin, Alerting: alerts.NewDesk(db, vault, b, engine), CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
+		CheckConfig: checkConfig, ReadPlugin: readPlugin, Alerting: desk, CAPin: privateAuthority(tlsConfig), Log: logger.With("part", "api"),
 	}
 	rest.Select = selecting(engine)
 	rest.SelfTest = selfTest{registry, gateway, b, db, engine}.run
-	handler := people(api.New(rest), prometheus(engine, db, cfg.Version, rest, logger.With("part", "query")), ui)
+	handler := people(api.New(rest), prometheus(engine, db, alerts.Prometheus{Desk: desk}, cfg.Version, rest, logger.With("part", "query")), ui)
 	ready := []telemetry.Check{{Name: "database", Ask: db.Ping}, {Name: "broker", Ask: b.Ready}}
 
 	group, ctx := errgroup.WithContext(ctx)
