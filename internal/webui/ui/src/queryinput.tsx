@@ -44,7 +44,8 @@ export function QueryInput({ label, value, metrics, wrong, onValue, onRun }: Pro
     onValue(text);
     const caret = place.from + name.length + tail.length;
     requestAnimationFrame(() => {
-      input.current?.setSelectionRange(caret, caret);
+      if (input.current?.value !== text) return; // somebody has typed on
+      input.current.setSelectionRange(caret, caret);
       if (tail === '="' || tail === "(") look();
       else setPlace(null);
     });
