@@ -101,6 +101,11 @@ node_modules: # the web interface's packages, exactly those of its lock file
 test-ui: postgres build node_modules ## Open every view of the web interface in Chromium, against the real system
 	cd internal/webui/ui && node test/browser.mjs
 
+.PHONY: pictures
+pictures: postgres build node_modules # the README's pictures of the web interface, anew
+	mkdir -p docs/pictures
+	cd internal/webui/ui && FOLDER="$(CURDIR)/docs/pictures" node test/pictures.mjs
+
 .PHONY: build-all
 build-all: ## Cross-build for Linux, Windows and macOS
 	@for t in linux/amd64 linux/arm64 linux/arm windows/amd64 darwin/arm64; do \
