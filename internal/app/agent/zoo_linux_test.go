@@ -2,7 +2,6 @@ package agent
 
 import (
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,18 +16,27 @@ import (
 	"github.com/sentinelgo/sentinel/internal/plugin/plugintest"
 )
 
-// rss returns this process's memory in MiB.
-func rss(t *testing.T) float64 {
+// memory returns what of this process is in memory, and what of that is files' pages, in
+// MiB.
+func memory(t *testing.T) (resident, shared float64) {
 	t.Helper()
 	raw, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := strconv.Atoi(strings.Fields(string(raw))[1])
-	if err != nil {
+	var size, in, files int
+	if _, err := fmt.Sscan(string(raw), &size, &in, &files); err != nil {
 		t.Fatal(err)
 	}
-	return float64(pages*os.Getpagesize()) / (1 << 20)
+	page := float64(os.Getpagesize()) / (1 << 20)
+	return float64(in) * page, float64(files) * page
+}
+
+// rss returns this process's memory in MiB.
+func rss(t *testing.T) float64 {
+	t.Helper()
+	resident, _ := memory(t)
+	return resident
 }
 
 // kept returns what this process holds of memory of its own, in MiB: without what the
@@ -36,17 +44,8 @@ func rss(t *testing.T) float64 {
 func kept(t *testing.T) float64 {
 	t.Helper()
 	debug.FreeOSMemory()
-	raw, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(raw))
-	resident, err := strconv.Atoi(fields[1])
-	shared, err2 := strconv.Atoi(fields[2])
-	if err := errors.Join(err, err2); err != nil {
-		t.Fatal(err)
-	}
-	return float64((resident-shared)*os.Getpagesize()) / (1 << 20)
+	resident, shared := memory(t)
+	return resident - shared
 }
 
 // hostile are plugins that do harm for as long as they may, by what they do.
