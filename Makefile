@@ -8,11 +8,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # grpcnotrace leaves gRPC's own tracing pages out, and html/template with them.
 TAGS    := grpcnotrace
-# The agent is built without inlining: a tenth less code, whose pages count as its
-# memory on every host, for CPU time that it hardly uses.
-AGENT_GCFLAGS := all=-l
-# Nor does it need HTTP/2 of net/http: gRPC has its own, and what it scrapes speaks
-# HTTP/1.1.
+# The agent does not need HTTP/2 of net/http: gRPC has its own, and what it scrapes
+# speaks HTTP/1.1.
 AGENT_TAGS := $(TAGS),nethttpomithttp2
 BINARIES := sentinel sentinel-server sentinel-worker sentinelctl
 
@@ -37,7 +34,7 @@ BIN ?= bin
 .PHONY: build
 build: ## Build every binary into bin/ (BIN=DIR; GOOS and GOARCH for other systems)
 	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ $(addprefix ./cmd/,$(BINARIES))
-	CGO_ENABLED=0 go build -trimpath -tags $(AGENT_TAGS) -gcflags '$(AGENT_GCFLAGS)' -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/sentinel-agent
+	CGO_ENABLED=0 go build -trimpath -tags $(AGENT_TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/sentinel-agent
 
 # The race detector is linked by a C compiler, which nothing else needs.
 CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
@@ -173,7 +170,7 @@ bench-alerts: postgres ## Measure detection, backtests, and ingest beside bad re
 BENCH_SECONDS ?= 180
 .PHONY: bench-agent
 bench-agent: postgres ## Measure the agent beside node_exporter and check its limits (BENCH_SECONDS=180)
-	@BENCH_SECONDS='$(BENCH_SECONDS)' BENCH_TAGS='$(AGENT_TAGS)' BENCH_LDFLAGS='$(LDFLAGS)' BENCH_GCFLAGS='$(AGENT_GCFLAGS)' go run -tags bench ./scripts/bench-agent
+	@BENCH_SECONDS='$(BENCH_SECONDS)' BENCH_TAGS='$(AGENT_TAGS)' BENCH_LDFLAGS='$(LDFLAGS)' go run -tags bench ./scripts/bench-agent
 
 .PHONY: compare
 compare: ## Compare what is collected with node_exporter, metric by metric

@@ -25,7 +25,7 @@ import (
 )
 
 // lookEvery is how often the folders are looked at. It costs a list of their names.
-const lookEvery = 5 * time.Second
+const lookEvery = 10 * time.Second
 
 const (
 	maxFiles     = 1_000          // names of a folder that are looked at

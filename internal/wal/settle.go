@@ -10,13 +10,14 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
-// markEvery bounds how often the settled marks of one generation are written.
-const markEvery = 5 * time.Second
+// markEvery bounds how often the settled marks of one generation are written: each
+// time costs a new file, which is a tenth of what an agent does in a cycle.
+const markEvery = time.Minute
 
 // Settle notes what the service has committed. A sealed generation of which all
 // records are settled is deleted. Marks add up, may come in any order and more
 // than once; one for an epoch that the log does not hold is nothing. They are
-// kept over a restart, except for those of the last seconds before a crash: the
+// kept over a restart, except for those of the last minute before a crash: the
 // service then gets some records twice. A mark never reaches beyond the records
 // that there are. Appends do not wait while the files of what is deleted are removed.
 //

@@ -127,16 +127,11 @@ func run(ctx context.Context) (broken int, err error) {
 
 // build builds the agent as a release is built, and what it talks to.
 func (b *bench) build(ctx context.Context) error {
-	for _, args := range [][]string{
-		{"-gcflags", os.Getenv("BENCH_GCFLAGS"), "./cmd/sentinel-agent"},
-		{"./cmd/sentinel", "./cmd/sentinelctl"},
-	} {
-		args = append([]string{"build", "-trimpath", "-tags", os.Getenv("BENCH_TAGS"), "-ldflags", os.Getenv("BENCH_LDFLAGS"), "-o", b.dir + "/"}, args...)
-		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build: %w\n%s", err, out)
-		}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", os.Getenv("BENCH_TAGS"), "-ldflags", os.Getenv("BENCH_LDFLAGS"),
+		"-o", b.dir+"/", "./cmd/sentinel-agent", "./cmd/sentinel", "./cmd/sentinelctl")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
 	}
 	return nil
 }
