@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sentinelgo/sentinel/internal/alerting"
 	"github.com/sentinelgo/sentinel/internal/broker"
@@ -87,7 +86,10 @@ type Fleetwide struct {
 	store    string
 	asked    map[string]Asked
 	revision uint64 // of the note of that
+	unnoted  bool   // there are answers since
 	due      map[string]time.Time
+	asking   map[string]bool // by the rule's ID: what is not answered yet
+	answers  chan answer     // has room for those of all that are asked
 }
 
 // NewFleetwide returns one; Run makes it work.
@@ -120,6 +122,11 @@ func (f *Fleetwide) session(ctx context.Context) error {
 	if err := f.begin(ctx); err != nil {
 		return err
 	}
+	var questions sync.WaitGroup
+	defer questions.Wait()
+	askCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.asking, f.answers = map[string]bool{}, make(chan answer, AskAtOnce)
 	clock := time.NewTicker(lookEvery)
 	defer clock.Stop()
 	for {
@@ -132,14 +139,21 @@ func (f *Fleetwide) session(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := f.round(ctx); err != nil {
-			return err
+		for _, r := range f.next(time.Now()) {
+			questions.Go(func() { f.answers <- f.ask(askCtx, r) })
 		}
-		f.tidy(ctx, time.Now())
 		select {
 		case <-ctx.Done():
 			return nil
+		case a := <-f.answers:
+			if err := f.take(ctx, a); err != nil {
+				return err
+			}
 		case <-clock.C:
+			if err := f.note(ctx); err != nil {
+				return err
+			}
+			f.tidy(ctx, time.Now())
 		}
 	}
 }
@@ -196,40 +210,30 @@ type answer struct {
 	err    error
 }
 
-// round asks what is due.
-func (f *Fleetwide) round(ctx context.Context) error {
-	now := time.Now()
+// next returns the rules that are to be asked now, those that have waited longest first.
+// One expression that takes its time keeps none of the others from being asked, as long
+// as there are fewer than AskAtOnce of the kind.
+func (f *Fleetwide) next(now time.Time) []*alerting.Rule {
 	var due []*alerting.Rule
 	for _, r := range f.machine.Rules() {
-		at, known := f.due[r.ID()]
-		if !known {
-			at = f.next(r, f.asked[r.ID()].Tried)
+		if _, known := f.due[r.ID()]; !known {
+			f.due[r.ID()] = turn(r, f.asked[r.ID()].Tried)
 		}
-		if at.After(now) {
-			f.due[r.ID()] = at
-			continue
-		}
-		f.due[r.ID()] = f.next(r, now)
-		due = append(due, r)
-	}
-	if len(due) == 0 {
-		return nil
-	}
-	answers := f.ask(ctx, due)
-	if ctx.Err() != nil {
-		return nil
-	}
-	for _, a := range answers {
-		if err := f.take(ctx, a); err != nil {
-			return err
+		if !f.asking[r.ID()] && !f.due[r.ID()].After(now) {
+			due = append(due, r)
 		}
 	}
-	return f.note(ctx)
+	slices.SortStableFunc(due, func(a, b *alerting.Rule) int { return f.due[a.ID()].Compare(f.due[b.ID()]) })
+	due = due[:min(len(due), AskAtOnce-len(f.asking))]
+	for _, r := range due {
+		f.asking[r.ID()], f.due[r.ID()] = true, turn(r, now)
+	}
+	return due
 }
 
-// next returns when a rule is asked after a time: at a place of its own in each
+// turn returns when a rule is asked after a time: at a place of its own in each
 // interval, so that not all are asked at once. A rule that was never asked is asked now.
-func (f *Fleetwide) next(r *alerting.Rule, after time.Time) time.Time {
+func turn(r *alerting.Rule, after time.Time) time.Time {
 	if after.IsZero() || time.Since(after) > 2*r.Interval {
 		return time.Time{}
 	}
@@ -243,36 +247,31 @@ func (f *Fleetwide) next(r *alerting.Rule, after time.Time) time.Time {
 	return at
 }
 
-func (f *Fleetwide) ask(ctx context.Context, rules []*alerting.Rule) []answer {
-	var mu sync.Mutex
-	var out []answer
-	group := errgroup.Group{}
-	group.SetLimit(AskAtOnce)
-	for _, r := range rules {
-		group.Go(func() error {
-			ask, cancel := context.WithTimeout(ctx, askPatience)
-			defer cancel()
-			a := answer{rule: r, at: time.Now()}
-			a.series, a.err = f.deps.Asker.Ask(ask, r.Expr, a.at)
-			a.took = time.Since(a.at)
-			mu.Lock()
-			defer mu.Unlock()
-			out = append(out, a)
-			return nil
-		})
-	}
-	_ = group.Wait() // no error is returned
-	return out
+func (f *Fleetwide) ask(ctx context.Context, r *alerting.Rule) answer {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	a := answer{rule: r, at: time.Now()}
+	a.series, a.err = f.deps.Asker.Ask(ctx, r.Expr, a.at)
+	a.took = time.Since(a.at)
+	return a
 }
 
-// take judges by an answer, or by there being none.
+// take judges by an answer, or by there being none. The answer to a question that is
+// another one by now says nothing.
 func (f *Fleetwide) take(ctx context.Context, a answer) error {
 	id, now := a.rule.ID(), time.Now()
+	delete(f.asking, id)
+	rules := f.machine.Rules()
+	i := slices.IndexFunc(rules, func(r *alerting.Rule) bool { return r.ID() == id && r.Expr == a.rule.Expr })
+	if i < 0 || ctx.Err() != nil {
+		return nil
+	}
+	r := rules[i]
 	asked := f.asked[id]
 	asked.Tried, asked.Took = a.at, a.took
 	var list []alerting.Transition
 	if a.err == nil {
-		list, a.err = f.machine.Answer(a.rule, a.series, a.at, now)
+		list, a.err = f.machine.Answer(r, a.series, a.at, now)
 	}
 	f.took.Observe(a.took.Seconds())
 	if a.err == nil {
@@ -283,14 +282,17 @@ func (f *Fleetwide) take(ctx context.Context, a answer) error {
 		}
 		asked.Error = fmt.Sprintf("%.500s", a.err)
 		f.failed.Inc()
-		list = f.machine.Failed(a.rule, now)
+		list = f.machine.Failed(r, now)
 	}
-	f.asked[id] = asked
+	f.asked[id], f.unnoted = asked, true
 	return f.say(ctx, f.mine(ctx), list)
 }
 
 // note writes down how expressions were answered. A Conflict means that another owner has.
 func (f *Fleetwide) note(ctx context.Context) error {
+	if !f.unnoted {
+		return nil
+	}
 	there := map[string]bool{}
 	for _, r := range f.machine.Rules() {
 		there[r.ID()] = true
@@ -312,6 +314,6 @@ func (f *Fleetwide) note(ctx context.Context) error {
 	if err != nil {
 		return noted(ctx, f.judged, KeyExpressions, err)
 	}
-	f.revision = revision
+	f.revision, f.unnoted = revision, false
 	return nil
 }
