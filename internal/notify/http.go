@@ -261,5 +261,48 @@ func (c *HTTPChannel) Validate() error {
 	return nil
 }
 
+// URLChannel is a channel whose URL is a secret as a whole, such as an incoming webhook's.
+type URLChannel struct {
+	HTTPChannel `yaml:",inline"`
+	URL         Secret `yaml:"url"`
+	URLFile     string `yaml:"url_file"`
+}
+
+// Validate says which key is wrong and what is allowed.
+func (c *URLChannel) Validate() error { return CheckSecretURL("url", c.URL, c.URLFile) }
+
+// Poster returns a notifier that posts what payload makes of a message, as JSON.
+func (c *URLChannel) Poster(payload func(*Notification) any) (Notifier, error) {
+	return NewHTTP(c.Transport, func(ctx context.Context, client *Client, n *Notification) error {
+		url, err := ReadSecret("url", c.URL, c.URLFile)
+		if err != nil {
+			return err
+		}
+		body, err := JSON(payload(n))
+		if err != nil {
+			return err
+		}
+		_, err = client.Do(ctx, Request{URL: url.Reveal(), Body: body, Secrets: []Secret{url}})
+		return err
+	})
+}
+
+// NewHTTP returns a notifier whose messages send delivers with requests of a client.
+func NewHTTP(t Transport, send func(context.Context, *Client, *Notification) error) (Notifier, error) {
+	client, err := NewClient(t)
+	if err != nil {
+		return nil, err
+	}
+	return overHTTP{client, send}, nil
+}
+
+type overHTTP struct {
+	client *Client
+	send   func(context.Context, *Client, *Notification) error
+}
+
+// Notify implements Notifier.
+func (o overHTTP) Notify(ctx context.Context, n *Notification) error { return o.send(ctx, o.client, n) }
+
 // Redact removes secrets from a text.
 func Redact(text string, secrets ...Secret) string { return redact(text, Request{Secrets: secrets}) }

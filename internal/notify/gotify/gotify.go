@@ -31,19 +31,8 @@ func (c *Config) Validate() error {
 	return notify.CheckSecret("token", c.Token, c.TokenFile, true)
 }
 
-type notifier struct {
-	cfg    Config
-	client *notify.Client
-}
-
 // New returns the notifier of a channel.
-func New(cfg Config) (notify.Notifier, error) {
-	client, err := notify.NewClient(cfg.Transport)
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{cfg, client}, nil
-}
+func New(cfg Config) (notify.Notifier, error) { return notify.NewHTTP(cfg.Transport, cfg.send) }
 
 type payload struct {
 	Title    string         `json:"title"`
@@ -52,8 +41,8 @@ type payload struct {
 	Extras   map[string]any `json:"extras"`
 }
 
-func (g *notifier) payload(n *notify.Notification) payload {
-	p := payload{Title: n.Title(g.cfg.Title, maxTitle), Message: n.Text(maxText, notify.Plain), Priority: 3,
+func (c *Config) payload(n *notify.Notification) payload {
+	p := payload{Title: n.Title(c.Title, maxTitle), Message: n.Text(maxText, notify.Plain), Priority: 3,
 		Extras: map[string]any{"client::display": map[string]string{"contentType": "text/plain"}}}
 	if n.State() == notify.Firing {
 		p.Priority = map[string]int{"critical": 10, "error": 8, "warning": 5, "info": 2}[n.Severity()]
@@ -61,17 +50,16 @@ func (g *notifier) payload(n *notify.Notification) payload {
 	return p
 }
 
-// Notify implements notify.Notifier.
-func (g *notifier) Notify(ctx context.Context, n *notify.Notification) error {
-	token, err := notify.ReadSecret("token", g.cfg.Token, g.cfg.TokenFile)
+func (c *Config) send(ctx context.Context, client *notify.Client, n *notify.Notification) error {
+	token, err := notify.ReadSecret("token", c.Token, c.TokenFile)
 	if err != nil {
 		return err
 	}
-	body, err := notify.JSON(g.payload(n))
+	body, err := notify.JSON(c.payload(n))
 	if err != nil {
 		return err
 	}
-	_, err = g.client.Do(ctx, notify.Request{URL: strings.TrimSuffix(g.cfg.URL, "/") + "/message", Body: body,
+	_, err = client.Do(ctx, notify.Request{URL: strings.TrimSuffix(c.URL, "/") + "/message", Body: body,
 		Header: map[string]string{"X-Gotify-Key": token.Reveal()}, Secrets: []notify.Secret{token}})
 	return err
 }

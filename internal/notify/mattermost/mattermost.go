@@ -2,7 +2,6 @@
 package mattermost
 
 import (
-	"context"
 	"strings"
 
 	"github.com/sentinelgo/sentinel/internal/notify"
@@ -15,29 +14,11 @@ const (
 )
 
 // Config is one channel of Mattermost.
-type Config struct {
-	notify.HTTPChannel `yaml:",inline"`
-	URL                notify.Secret `yaml:"url"`
-	URLFile            string        `yaml:"url_file"`
-}
-
-// Validate says which key is wrong and what is allowed.
-func (c *Config) Validate() error {
-	return notify.CheckSecretURL("url", c.URL, c.URLFile)
-}
-
-type notifier struct {
-	cfg    Config
-	client *notify.Client
-}
+type Config = notify.URLChannel
 
 // New returns the notifier of a channel.
 func New(cfg Config) (notify.Notifier, error) {
-	client, err := notify.NewClient(cfg.Transport)
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{cfg, client}, nil
+	return cfg.Poster(func(n *notify.Notification) any { return makePayload(n, cfg.Title) })
 }
 
 type payload struct {
@@ -57,25 +38,11 @@ func escape(s string) string { return escaper.Replace(s) }
 
 var escaper = strings.NewReplacer(`\`, `\\`, "*", `\*`, "_", `\_`, "~", `\~`, "`", "\\`", "|", `\|`, "<", `\<`, ">", `\>`, "[", `\[`, "]", `\]`, "#", `\#`, "!", `\!`, "@", "@\u200b")
 
-func (m *notifier) payload(n *notify.Notification) payload {
+func makePayload(n *notify.Notification, title string) payload {
 	color := "#2eb886"
 	if n.State() == notify.Firing {
 		color = "#a30200"
 	}
-	title := n.Title(m.cfg.Title, maxTitle)
+	title = n.Title(title, maxTitle)
 	return payload{[]attachment{{Fallback: escape(title), Color: color, Title: escape(title), TitleLink: n.ExternalURL, Text: n.Text(maxText, escape)}}}
-}
-
-// Notify implements notify.Notifier.
-func (m *notifier) Notify(ctx context.Context, n *notify.Notification) error {
-	url, err := notify.ReadSecret("url", m.cfg.URL, m.cfg.URLFile)
-	if err != nil {
-		return err
-	}
-	body, err := notify.JSON(m.payload(n))
-	if err != nil {
-		return err
-	}
-	_, err = m.client.Do(ctx, notify.Request{URL: url.Reveal(), Body: body, Secrets: []notify.Secret{url}})
-	return err
 }

@@ -3,7 +3,6 @@
 package msteams
 
 import (
-	"context"
 	"strings"
 
 	"github.com/sentinelgo/sentinel/internal/notify"
@@ -16,29 +15,11 @@ const (
 )
 
 // Config is one channel of Teams.
-type Config struct {
-	notify.HTTPChannel `yaml:",inline"`
-	URL                notify.Secret `yaml:"url"`
-	URLFile            string        `yaml:"url_file"`
-}
-
-// Validate says which key is wrong and what is allowed.
-func (c *Config) Validate() error {
-	return notify.CheckSecretURL("url", c.URL, c.URLFile)
-}
-
-type notifier struct {
-	cfg    Config
-	client *notify.Client
-}
+type Config = notify.URLChannel
 
 // New returns the notifier of a channel.
 func New(cfg Config) (notify.Notifier, error) {
-	client, err := notify.NewClient(cfg.Transport)
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{cfg, client}, nil
+	return cfg.Poster(func(n *notify.Notification) any { return makePayload(n, cfg.Title) })
 }
 
 type payload struct {
@@ -80,30 +61,16 @@ func escape(s string) string { return escaper.Replace(s) }
 
 var escaper = strings.NewReplacer(`\`, `\\`, "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "#", `\#`, "<", "&lt;", ">", "&gt;")
 
-func (m *notifier) payload(n *notify.Notification) payload {
+func makePayload(n *notify.Notification, title string) payload {
 	color := "Good"
 	if n.State() == notify.Firing {
 		color = "Attention"
 	}
 	c := card{Schema: "http://adaptivecards.io/schemas/adaptive-card.json", Type: "AdaptiveCard", Version: "1.4", Body: []textBlock{
-		{Type: "TextBlock", Text: escape(n.Title(m.cfg.Title, maxTitle)), Wrap: true, Size: "Large", Weight: "Bolder", Color: color},
+		{Type: "TextBlock", Text: escape(n.Title(title, maxTitle)), Wrap: true, Size: "Large", Weight: "Bolder", Color: color},
 		{Type: "TextBlock", Text: strings.ReplaceAll(n.Text(maxText, escape), "\n", "\n\n"), Wrap: true}}}
 	if n.ExternalURL != "" {
 		c.Actions = []action{{"Action.OpenUrl", "Open Sentinel", n.ExternalURL}}
 	}
 	return payload{"message", []attachment{{"application/vnd.microsoft.card.adaptive", nil, c}}}
-}
-
-// Notify implements notify.Notifier.
-func (m *notifier) Notify(ctx context.Context, n *notify.Notification) error {
-	url, err := notify.ReadSecret("url", m.cfg.URL, m.cfg.URLFile)
-	if err != nil {
-		return err
-	}
-	body, err := notify.JSON(m.payload(n))
-	if err != nil {
-		return err
-	}
-	_, err = m.client.Do(ctx, notify.Request{URL: url.Reveal(), Body: body, Secrets: []notify.Secret{url}})
-	return err
 }

@@ -43,19 +43,8 @@ func (c *Config) Validate() error {
 	return notify.CheckSecret("token", c.Token, c.TokenFile, false)
 }
 
-type notifier struct {
-	cfg    Config
-	client *notify.Client
-}
-
 // New returns the notifier of a channel.
-func New(cfg Config) (notify.Notifier, error) {
-	client, err := notify.NewClient(cfg.Transport)
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{cfg, client}, nil
-}
+func New(cfg Config) (notify.Notifier, error) { return notify.NewHTTP(cfg.Transport, cfg.send) }
 
 type payload struct {
 	Topic    string   `json:"topic"`
@@ -66,8 +55,8 @@ type payload struct {
 	Click    string   `json:"click,omitempty"`
 }
 
-func (t *notifier) payload(n *notify.Notification) payload {
-	p := payload{Topic: t.cfg.Topic, Title: n.Title(t.cfg.Title, maxTitle), Message: n.Text(maxText, notify.Plain), Priority: 3,
+func (c *Config) payload(n *notify.Notification) payload {
+	p := payload{Topic: c.Topic, Title: n.Title(c.Title, maxTitle), Message: n.Text(maxText, notify.Plain), Priority: 3,
 		Tags: []string{"white_check_mark"}, Click: n.ExternalURL}
 	if n.State() == notify.Firing {
 		p.Priority = map[string]int{"critical": 5, "error": 4, "warning": 3, "info": 2}[n.Severity()]
@@ -76,13 +65,12 @@ func (t *notifier) payload(n *notify.Notification) payload {
 	return p
 }
 
-// Notify implements notify.Notifier.
-func (t *notifier) Notify(ctx context.Context, n *notify.Notification) error {
-	token, err := notify.ReadSecret("token", t.cfg.Token, t.cfg.TokenFile)
+func (c *Config) send(ctx context.Context, client *notify.Client, n *notify.Notification) error {
+	token, err := notify.ReadSecret("token", c.Token, c.TokenFile)
 	if err != nil {
 		return err
 	}
-	body, err := notify.JSON(t.payload(n))
+	body, err := notify.JSON(c.payload(n))
 	if err != nil {
 		return err
 	}
@@ -90,6 +78,6 @@ func (t *notifier) Notify(ctx context.Context, n *notify.Notification) error {
 	if token.Reveal() != "" {
 		header["Authorization"] = "Bearer " + token.Reveal()
 	}
-	_, err = t.client.Do(ctx, notify.Request{URL: t.cfg.URL, Header: header, Body: body, Secrets: []notify.Secret{token}})
+	_, err = client.Do(ctx, notify.Request{URL: c.URL, Header: header, Body: body, Secrets: []notify.Secret{token}})
 	return err
 }

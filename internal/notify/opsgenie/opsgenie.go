@@ -42,19 +42,8 @@ func (c *Config) Validate() error {
 	return notify.CheckSecret("api_key", c.APIKey, c.APIKeyFile, true)
 }
 
-type notifier struct {
-	cfg    Config
-	client *notify.Client
-}
-
 // New returns the notifier of a channel.
-func New(cfg Config) (notify.Notifier, error) {
-	client, err := notify.NewClient(cfg.Transport)
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{cfg, client}, nil
-}
+func New(cfg Config) (notify.Notifier, error) { return notify.NewHTTP(cfg.Transport, cfg.send) }
 
 type create struct {
 	Message     string   `json:"message"`
@@ -77,7 +66,7 @@ type request struct {
 
 // requests returns what a message means to Opsgenie. A digest opens no alert, and a
 // test opens one and closes it again.
-func (o *notifier) requests(n *notify.Notification) []request {
+func (c *Config) requests(n *notify.Notification) []request {
 	alias := n.IncidentKey()
 	at := func(verb string) request {
 		return request{"/v2/alerts/" + alias + "/" + verb + "?identifierType=alias", change{"Sentinel", n.Note}}
@@ -96,7 +85,7 @@ func (o *notifier) requests(n *notify.Notification) []request {
 		tags = append(tags, notify.Runes(k+"="+v, maxTag))
 	}
 	slices.Sort(tags)
-	open := request{"/v2/alerts", create{Message: notify.Runes(n.Title(o.cfg.Title, 4*maxTitle), maxTitle), Alias: alias,
+	open := request{"/v2/alerts", create{Message: notify.Runes(n.Title(c.Title, 4*maxTitle), maxTitle), Alias: alias,
 		Description: n.Text(maxText, notify.Plain), Source: "Sentinel", Priority: priorities[n.Severity()], Tags: tags[:min(len(tags), maxTags)]}}
 	if n.Reason == notify.ReasonTest {
 		return []request{open, at("close")}
@@ -104,18 +93,17 @@ func (o *notifier) requests(n *notify.Notification) []request {
 	return []request{open}
 }
 
-// Notify implements notify.Notifier.
-func (o *notifier) Notify(ctx context.Context, n *notify.Notification) error {
-	key, err := notify.ReadSecret("api_key", o.cfg.APIKey, o.cfg.APIKeyFile)
+func (c *Config) send(ctx context.Context, client *notify.Client, n *notify.Notification) error {
+	key, err := notify.ReadSecret("api_key", c.APIKey, c.APIKeyFile)
 	if err != nil {
 		return err
 	}
-	for _, r := range o.requests(n) {
+	for _, r := range c.requests(n) {
 		body, err := notify.JSON(r.body)
 		if err != nil {
 			return err
 		}
-		if _, err := o.client.Do(ctx, notify.Request{URL: strings.TrimSuffix(o.cfg.URL, "/") + r.path, Body: body,
+		if _, err := client.Do(ctx, notify.Request{URL: strings.TrimSuffix(c.URL, "/") + r.path, Body: body,
 			Header: map[string]string{"Authorization": "GenieKey " + key.Reveal()}, Secrets: []notify.Secret{key}}); err != nil {
 			return err
 		}

@@ -40,19 +40,8 @@ func (c Config) Validate() error {
 	return notify.CheckSecret("routing_key", c.RoutingKey, c.RoutingKeyFile, true)
 }
 
-type notifier struct {
-	cfg    Config
-	client *notify.Client
-}
-
 // New returns the notifier of a service.
-func New(cfg Config) (notify.Notifier, error) {
-	client, err := notify.NewClient(cfg.Transport)
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{cfg, client}, nil
-}
+func New(cfg Config) (notify.Notifier, error) { return notify.NewHTTP(cfg.Transport, cfg.send) }
 
 type event struct {
 	RoutingKey string   `json:"routing_key"`
@@ -80,7 +69,7 @@ type payload struct {
 
 // events returns what a message means to PagerDuty. A digest opens no incident, and a
 // test opens one and closes it again.
-func (p *notifier) events(n *notify.Notification, key notify.Secret) []event {
+func (c *Config) events(n *notify.Notification, key notify.Secret) []event {
 	e := event{RoutingKey: key.Reveal(), DedupKey: n.IncidentKey(), Action: "trigger"}
 	switch {
 	case n.Reason == notify.ReasonDigest:
@@ -98,7 +87,7 @@ func (p *notifier) events(n *notify.Notification, key notify.Secret) []event {
 	if source == "" {
 		source = n.Title("", 200)
 	}
-	e.Payload = &payload{Summary: n.Title(p.cfg.Title, maxSummary), Source: source, Severity: n.Severity(), Class: common["alertname"],
+	e.Payload = &payload{Summary: n.Title(c.Title, maxSummary), Source: source, Severity: n.Severity(), Class: common["alertname"],
 		Details: map[string]string{"alerts": n.Text(maxText, notify.Plain)}}
 	for _, a := range n.Alerts {
 		if strings.HasPrefix(a.Runbook, "https://") || strings.HasPrefix(a.Runbook, "http://") {
@@ -112,18 +101,17 @@ func (p *notifier) events(n *notify.Notification, key notify.Secret) []event {
 	return []event{e}
 }
 
-// Notify implements notify.Notifier.
-func (p *notifier) Notify(ctx context.Context, n *notify.Notification) error {
-	key, err := notify.ReadSecret("routing_key", p.cfg.RoutingKey, p.cfg.RoutingKeyFile)
+func (c *Config) send(ctx context.Context, client *notify.Client, n *notify.Notification) error {
+	key, err := notify.ReadSecret("routing_key", c.RoutingKey, c.RoutingKeyFile)
 	if err != nil {
 		return err
 	}
-	for _, e := range p.events(n, key) {
+	for _, e := range c.events(n, key) {
 		body, err := notify.JSON(e)
 		if err != nil {
 			return err
 		}
-		if _, err := p.client.Do(ctx, notify.Request{URL: p.cfg.URL, Body: body, Secrets: []notify.Secret{key}}); err != nil {
+		if _, err := client.Do(ctx, notify.Request{URL: c.URL, Body: body, Secrets: []notify.Secret{key}}); err != nil {
 			return err
 		}
 	}

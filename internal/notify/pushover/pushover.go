@@ -45,19 +45,8 @@ func (c *Config) Validate() error {
 	return notify.CheckSecret("token", c.Token, c.TokenFile, true)
 }
 
-type notifier struct {
-	cfg    Config
-	client *notify.Client
-}
-
 // New returns the notifier of a channel.
-func New(cfg Config) (notify.Notifier, error) {
-	client, err := notify.NewClient(cfg.Transport)
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{cfg, client}, nil
-}
+func New(cfg Config) (notify.Notifier, error) { return notify.NewHTTP(cfg.Transport, cfg.send) }
 
 type payload struct {
 	Token    string `json:"token"`
@@ -70,36 +59,35 @@ type payload struct {
 	URL      string `json:"url,omitempty"`
 }
 
-func (p *notifier) payload(n *notify.Notification) payload {
-	out := payload{Title: notify.Runes(n.Title(p.cfg.Title, 4*maxTitle), maxTitle), Message: n.Text(maxText, notify.Plain), URL: n.ExternalURL}
+func (c *Config) payload(n *notify.Notification) payload {
+	out := payload{Title: notify.Runes(n.Title(c.Title, 4*maxTitle), maxTitle), Message: n.Text(maxText, notify.Plain), URL: n.ExternalURL}
 	if out.Message == "" {
 		out.Message = out.Title // an empty one is refused
 	}
 	if n.State() == notify.Firing {
 		out.Priority = map[string]int{"critical": 1, "error": 1, "warning": 0, "info": -1}[n.Severity()]
-		if p.cfg.Emergency && n.Severity() == "critical" {
+		if c.Emergency && n.Severity() == "critical" {
 			out.Priority, out.Retry, out.Expire = 2, 60, 3600
 		}
 	}
 	return out
 }
 
-// Notify implements notify.Notifier.
-func (p *notifier) Notify(ctx context.Context, n *notify.Notification) error {
-	token, err := notify.ReadSecret("token", p.cfg.Token, p.cfg.TokenFile)
+func (c *Config) send(ctx context.Context, client *notify.Client, n *notify.Notification) error {
+	token, err := notify.ReadSecret("token", c.Token, c.TokenFile)
 	if err != nil {
 		return err
 	}
-	user, err := notify.ReadSecret("user", p.cfg.User, p.cfg.UserFile)
+	user, err := notify.ReadSecret("user", c.User, c.UserFile)
 	if err != nil {
 		return err
 	}
-	out := p.payload(n)
+	out := c.payload(n)
 	out.Token, out.User = token.Reveal(), user.Reveal()
 	body, err := notify.JSON(out)
 	if err != nil {
 		return err
 	}
-	_, err = p.client.Do(ctx, notify.Request{URL: p.cfg.URL, Body: body, Secrets: []notify.Secret{token, user}})
+	_, err = client.Do(ctx, notify.Request{URL: c.URL, Body: body, Secrets: []notify.Secret{token, user}})
 	return err
 }

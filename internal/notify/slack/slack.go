@@ -2,7 +2,6 @@
 package slack
 
 import (
-	"context"
 	"strings"
 
 	"github.com/sentinelgo/sentinel/internal/notify"
@@ -15,30 +14,11 @@ const (
 )
 
 // Config is one channel of Slack.
-type Config struct {
-	notify.HTTPChannel `yaml:",inline"`
-	// URL is the incoming webhook's.
-	URL     notify.Secret `yaml:"url"`
-	URLFile string        `yaml:"url_file"`
-}
-
-// Validate says which key is wrong and what is allowed.
-func (c Config) Validate() error {
-	return notify.CheckSecretURL("url", c.URL, c.URLFile)
-}
-
-type notifier struct {
-	cfg    Config
-	client *notify.Client
-}
+type Config = notify.URLChannel
 
 // New returns the notifier of a channel.
 func New(cfg Config) (notify.Notifier, error) {
-	client, err := notify.NewClient(cfg.Transport)
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{cfg, client}, nil
+	return cfg.Poster(func(n *notify.Notification) any { return makePayload(n, cfg.Title) })
 }
 
 type text struct {
@@ -69,7 +49,7 @@ func Escape(s string) string { return escaper.Replace(s) }
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-func (s *notifier) payload(n *notify.Notification) payload {
+func makePayload(n *notify.Notification, title string) payload {
 	color := "#2eb886"
 	if n.State() == notify.Firing {
 		color = "#a30200"
@@ -77,23 +57,9 @@ func (s *notifier) payload(n *notify.Notification) payload {
 			color = "#daa038"
 		}
 	}
-	title, no := n.Title(s.cfg.Title, maxTitle), false
+	title, no := n.Title(title, maxTitle), false
 	return payload{Text: Escape(title), Attachments: []attachment{{Color: color, Blocks: []block{
 		{Type: "header", Text: text{Type: "plain_text", Text: title, Emoji: &no}},
 		{Type: "section", Text: text{Type: "mrkdwn", Text: n.Text(maxText, Escape)}},
 	}}}}
-}
-
-// Notify implements notify.Notifier.
-func (s *notifier) Notify(ctx context.Context, n *notify.Notification) error {
-	url, err := notify.ReadSecret("url", s.cfg.URL, s.cfg.URLFile)
-	if err != nil {
-		return err
-	}
-	body, err := notify.JSON(s.payload(n))
-	if err != nil {
-		return err
-	}
-	_, err = s.client.Do(ctx, notify.Request{URL: url.Reveal(), Body: body, Secrets: []notify.Secret{url}})
-	return err
 }

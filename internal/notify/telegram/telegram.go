@@ -50,19 +50,8 @@ func (c *Config) Validate() error {
 	return notify.CheckSecret("token", c.Token, c.TokenFile, true)
 }
 
-type notifier struct {
-	cfg    Config
-	client *notify.Client
-}
-
 // New returns the notifier of a channel.
-func New(cfg Config) (notify.Notifier, error) {
-	client, err := notify.NewClient(cfg.Transport)
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{cfg, client}, nil
-}
+func New(cfg Config) (notify.Notifier, error) { return notify.NewHTTP(cfg.Transport, cfg.send) }
 
 type payload struct {
 	ChatID    string  `json:"chat_id"`
@@ -80,22 +69,21 @@ func escape(s string) string { return escaper.Replace(s) }
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-func (t *notifier) payload(n *notify.Notification) payload {
-	return payload{ChatID: t.cfg.ChatID, ThreadID: t.cfg.ThreadID, ParseMode: "HTML", Preview: preview{true},
-		Text: "<b>" + escape(n.Title(t.cfg.Title, maxTitle)) + "</b>\n" + n.Text(maxText, escape)}
+func (c *Config) payload(n *notify.Notification) payload {
+	return payload{ChatID: c.ChatID, ThreadID: c.ThreadID, ParseMode: "HTML", Preview: preview{true},
+		Text: "<b>" + escape(n.Title(c.Title, maxTitle)) + "</b>\n" + n.Text(maxText, escape)}
 }
 
-// Notify implements notify.Notifier.
-func (t *notifier) Notify(ctx context.Context, n *notify.Notification) error {
-	token, err := notify.ReadSecret("token", t.cfg.Token, t.cfg.TokenFile)
+func (c *Config) send(ctx context.Context, client *notify.Client, n *notify.Notification) error {
+	token, err := notify.ReadSecret("token", c.Token, c.TokenFile)
 	if err != nil {
 		return err
 	}
-	body, err := notify.JSON(t.payload(n))
+	body, err := notify.JSON(c.payload(n))
 	if err != nil {
 		return err
 	}
-	answer, err := t.client.Do(ctx, notify.Request{URL: strings.TrimSuffix(t.cfg.URL, "/") + "/bot" + url.PathEscape(token.Reveal()) + "/sendMessage",
+	answer, err := client.Do(ctx, notify.Request{URL: strings.TrimSuffix(c.URL, "/") + "/bot" + url.PathEscape(token.Reveal()) + "/sendMessage",
 		Body: body, Secrets: []notify.Secret{token}})
 	var f *notify.Failure
 	if errors.As(err, &f) && f.After == 0 { // Telegram says in the body how long to wait

@@ -56,19 +56,8 @@ func (c Config) Validate() error {
 	return notify.CheckSecret("bearer_token", c.BearerToken, c.BearerTokenFile, false)
 }
 
-type notifier struct {
-	cfg    Config
-	client *notify.Client
-}
-
 // New returns the notifier of a webhook.
-func New(cfg Config) (notify.Notifier, error) {
-	client, err := notify.NewClient(cfg.Transport)
-	if err != nil {
-		return nil, err
-	}
-	return &notifier{cfg, client}, nil
-}
+func New(cfg Config) (notify.Notifier, error) { return notify.NewHTTP(cfg.Transport, cfg.send) }
 
 // Payload is Alertmanager's, version 4; see
 // https://prometheus.io/docs/alerting/latest/configuration/#webhook_config.
@@ -99,12 +88,12 @@ type Alert struct {
 	Fingerprint  string            `json:"fingerprint"`
 }
 
-func (w *notifier) payload(n *notify.Notification) Payload {
+func (c *Config) payload(n *notify.Notification) Payload {
 	p := Payload{Version: "4", GroupKey: n.GroupKey, TruncatedAlerts: n.Truncated, Status: string(n.State()), Receiver: n.Receiver,
 		GroupLabels: filled(n.GroupLabels), CommonLabels: n.CommonLabels(), CommonAnnotations: n.CommonAnnotations(), ExternalURL: n.ExternalURL,
 		Alerts: []Alert{}, Reason: string(n.Reason), Note: n.Note}
 	for i, a := range n.Alerts {
-		if w.cfg.MaxAlerts > 0 && i == w.cfg.MaxAlerts {
+		if c.MaxAlerts > 0 && i == c.MaxAlerts {
 			p.TruncatedAlerts += len(n.Alerts) - i
 			break
 		}
@@ -137,21 +126,20 @@ func Sign(secret, timestamp, id string, body []byte) string {
 	return "v1=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// Notify implements notify.Notifier.
-func (w *notifier) Notify(ctx context.Context, n *notify.Notification) error {
-	target, err := notify.ReadSecret("url", w.cfg.URL, w.cfg.URLFile)
+func (c *Config) send(ctx context.Context, client *notify.Client, n *notify.Notification) error {
+	target, err := notify.ReadSecret("url", c.URL, c.URLFile)
 	if err != nil {
 		return err
 	}
-	secret, err := notify.ReadSecret("secret", w.cfg.Secret, w.cfg.SecretFile)
+	secret, err := notify.ReadSecret("secret", c.Secret, c.SecretFile)
 	if err != nil {
 		return err
 	}
-	token, err := notify.ReadSecret("bearer_token", w.cfg.BearerToken, w.cfg.BearerTokenFile)
+	token, err := notify.ReadSecret("bearer_token", c.BearerToken, c.BearerTokenFile)
 	if err != nil {
 		return err
 	}
-	body, err := notify.JSON(w.payload(n))
+	body, err := notify.JSON(c.payload(n))
 	if err != nil {
 		return err
 	}
@@ -162,6 +150,6 @@ func (w *notifier) Notify(ctx context.Context, n *notify.Notification) error {
 	if token.Reveal() != "" {
 		header["Authorization"] = "Bearer " + token.Reveal()
 	}
-	_, err = w.client.Do(ctx, notify.Request{URL: target.Reveal(), Header: header, Body: body, Secrets: []notify.Secret{target, secret, token}})
+	_, err = client.Do(ctx, notify.Request{URL: target.Reveal(), Header: header, Body: body, Secrets: []notify.Secret{target, secret, token}})
 	return err
 }
