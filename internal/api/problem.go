@@ -97,7 +97,9 @@ func problem(ctx context.Context, log *slog.Logger, err error) (status int, mess
 	case sentinel.ResourceExhausted:
 		return http.StatusTooManyRequests, err.Error(), nil
 	case sentinel.Unavailable:
-		log.Warn("request failed", "error", err)
+		if ctx.Err() == nil { // else who asked has left
+			log.Warn("request failed", "error", err)
+		}
 		return http.StatusServiceUnavailable, "a part of the service does not answer, try again later", nil
 	}
 	log.Error("request failed", "error", err)

@@ -136,7 +136,7 @@ func (r resources) retention() {
 // apply returns the state as it would be. Where kept is set, what the change does not
 // name stays as it was chosen; else it is as the file says.
 func (c RetentionChange) apply(before, after string, state postgres.RetentionState, kept bool) (postgres.RetentionState, error) {
-	finer, at := 1.0, "1"
+	finer, at := 1.0, "a day"
 	for _, v := range []struct {
 		name string
 		days *float64
@@ -156,16 +156,21 @@ func (c RetentionChange) apply(before, after string, state postgres.RetentionSta
 			continue
 		}
 		if days < finer {
-			return state, wrong(before+v.name+after, "%s days is shorter than %s, which a coarser tier must not be", number(days), at)
+			return state, wrong(before+v.name+after, "%s is shorter than %s, which a coarser tier must not be", inWords(days), at)
 		}
-		finer, at = days, "the finer tier's "+number(days)
+		finer, at = days, "the finer tier's "+inWords(days)
 	}
 	return state, nil
 }
 
 func inDays(d time.Duration) float64 { return d.Hours() / 24 }
 
-func number(days float64) string { return strconv.FormatFloat(math.Round(days*100)/100, 'f', -1, 64) }
+func inWords(days float64) string {
+	if days == 1 {
+		return "1 day"
+	}
+	return strconv.FormatFloat(math.Round(days*100)/100, 'f', -1, 64) + " days"
+}
 
 // showRetention shows what is asked for, and says what it removes beyond what the state
 // as it is would.
