@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,8 +23,8 @@ func (c *ctl) queryCommand() *cobra.Command {
 agent's last values, or with --since one metric of it over a time.
 
 One argument with a character that no hostname has is an expression, and so is
-whatever comes with --promql: node_load1 alone would be an agent, node_load1{} is
-not. AGENT is an agent's id, or a hostname that only one agent has.
+whatever comes with --promql, and a name such as node_load1 that no agent has.
+AGENT is an agent's id, or a hostname that only one agent has.
 
 Over a time, a table shows an expression as one line for each series, drawn small;
 -o csv and -o json give every value. An agent's metric is shown sample by sample;
@@ -33,7 +34,7 @@ Tables are for people: times are local, numbers rounded and long labels cut. Wit
 -o json and -o csv times are in UTC and numbers exact.`,
 		Example: `  sentinelctl query 'topk(5, sentinel_host_cpu_used_percent)'
   sentinelctl query 'sum by (instance) (rate(node_network_receive_bytes_total[5m]))' --since 6h
-  sentinelctl query --promql node_load1 -o csv
+  sentinelctl query node_load1 -o csv
   sentinelctl query web-1
   sentinelctl query ag-abcdefghijklmnop node_load1
   sentinelctl query ag-abcdefghijklmnop node_cpu_seconds_total --since 1h --step 1m -l mode=idle -o csv
@@ -46,7 +47,16 @@ Tables are for people: times are local, numbers rounded and long labels cut. Wit
 	watch := cmd.Flags().Duration("watch", 0, "ask again and again, such as every 5s, until interrupted")
 	promql := cmd.Flags().Bool("promql", false, "the argument is an expression, whatever it looks like")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if *promql || len(args) == 1 && isExpression(args[0]) {
+		expression := *promql || len(args) == 1 && isExpression(args[0])
+		if !expression && len(args) == 1 && strings.ContainsAny(args[0], "_:") { // as metrics have, and hosts hardly
+			client, err := c.client()
+			if err != nil {
+				return err
+			}
+			_, err = findAgent(cmd.Context(), client, args[0])
+			expression = sentinel.CodeOf(err) == sentinel.NotFound
+		}
+		if expression {
 			return c.runPromQL(cmd, args, promQuery{since: *since, step: *step, labels: len(*labels) > 0}, *watch)
 		}
 		set, err := labelFlags(*labels)
