@@ -28,7 +28,7 @@ func Replace(path string, content []byte, perm fs.FileMode) error {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(tmp.Name(), path)
+		err = Rename(tmp.Name(), path)
 	}
 	if err == nil {
 		err = syncFolder(dir)

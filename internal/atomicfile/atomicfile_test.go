@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/sentinelgo/sentinel/internal/atomicfile"
 )
@@ -40,5 +41,26 @@ func TestReplace(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
 		t.Errorf("the folder holds %v, %v", left, err)
+	}
+}
+
+// TestReplaceOfAFileThatIsRead: who has it open for a moment, as a virus scanner has,
+// only delays it. Elsewhere than on Windows nobody is in the way at all.
+func TestReplaceOfAFileThatIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := time.AfterFunc(200*time.Millisecond, func() { reader.Close() })
+	defer closed.Stop()
+	if err := atomicfile.Replace(path, []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := os.ReadFile(path); err != nil || string(raw) != "new" {
+		t.Errorf("the file holds %q, %v", raw, err)
 	}
 }

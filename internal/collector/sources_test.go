@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -65,7 +66,11 @@ func about(values map[string]float64, text string) map[string]float64 {
 
 func TestSourcesAreValidated(t *testing.T) {
 	good := ScrapeConfig{Name: "a", URL: "http://127.0.0.1:1/metrics"}
-	run := ExecConfig{Name: "a", Command: []string{"/bin/true"}}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := ExecConfig{Name: "a", Command: []string{program}}
 	scrape := func(change func(*ScrapeConfig)) Sources {
 		c := good
 		change(&c)

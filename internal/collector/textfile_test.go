@@ -35,12 +35,12 @@ func TestTextfile(t *testing.T) {
 	for range 2 {
 		got := sourceValues(t, s)
 		wantValues(t, got, map[string]float64{
-			`backup_seconds{exported_job="night",job="textfile"}`: 12,
-			`twice{job="textfile"}`:                               1,
-			`other_total{job="textfile"}`:                         3,
-			`node_textfile_mtime_seconds{file="` + a + `"}`:       1_700_000_000.25,
-			`node_textfile_scrape_error`:                          0,
-			`sentinel_source_samples_left_out{job="textfile"}`:    1,
+			`backup_seconds{exported_job="night",job="textfile"}`:                          12,
+			`twice{job="textfile"}`:                                                        1,
+			`other_total{job="textfile"}`:                                                  3,
+			`node_textfile_mtime_seconds{file="` + strings.ReplaceAll(a, `\`, `\\`) + `"}`: 1_700_000_000.25,
+			`node_textfile_scrape_error`:                                                   0,
+			`sentinel_source_samples_left_out{job="textfile"}`:                             1,
 			success: 1,
 		})
 		if len(about(got, "node_textfile_mtime_seconds")) != 2 || len(about(got, "unseen")) != 0 {

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"net/netip"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -163,15 +162,35 @@ func prefix(s string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
+// checkPath takes a full path as Unix writes it or as Windows does, wherever it runs:
+// a bundle for Windows may be packed, checked and assigned elsewhere. On a host of the
+// other kind there is no such file.
 func checkPath(e string) error {
-	if !filepath.IsAbs(e) || filepath.Clean(e) != e || strings.IndexByte(e, 0) >= 0 {
-		return sentinel.Errorf(sentinel.Invalid, "is %.80q, want a full path without . and ..", e)
+	volume, sep := pathForm(e)
+	rest, ok := strings.CutPrefix(e[len(volume):], sep)
+	ok = ok && strings.IndexByte(e, 0) < 0 && (volume == "" || !strings.ContainsAny(rest, "/:"))
+	if rest != "" {
+		for _, part := range strings.Split(rest, sep) {
+			ok = ok && part != "" && part != "." && part != ".."
+		}
+	}
+	if !ok {
+		return sentinel.Errorf(sentinel.Invalid, "is %.80q, want a full path without . and .., such as /etc/hostname or C:\\data", e)
 	}
 	return nil
 }
 
+// pathForm returns the drive of a path, such as C:, and what stands between the names.
+func pathForm(p string) (volume, sep string) {
+	if len(p) > 1 && p[1] == ':' && (p[0]|0x20) >= 'a' && (p[0]|0x20) <= 'z' {
+		return p[:2], `\`
+	}
+	return "", "/"
+}
+
 func pathContains(granted, wanted string) bool {
-	return granted == wanted || strings.HasPrefix(wanted, strings.TrimSuffix(granted, string(filepath.Separator))+string(filepath.Separator))
+	_, sep := pathForm(granted)
+	return granted == wanted || strings.HasPrefix(wanted, strings.TrimSuffix(granted, sep)+sep)
 }
 
 // Ceiling is what a host lets any plugin have at the most. Only the host's own

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sentinelgo/sentinel/internal/atomicfile"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
@@ -38,7 +39,7 @@ func (m *Manager) Deliver(ctx context.Context, file, name, digest string) error 
 	if err := m.admit(p, target); err != nil {
 		return err
 	}
-	if err := os.Rename(part, target); err != nil {
+	if err := atomicfile.Rename(part, target); err != nil {
 		return fmt.Errorf("keep a delivered plugin: %w", err)
 	}
 	m.Nudge()

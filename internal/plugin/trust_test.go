@@ -2,8 +2,10 @@ package plugin_test
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -103,6 +105,9 @@ func TestP25OneContentPerVersion(t *testing.T) {
 	if s := b.look()["swap"]; s.State != plugin.Refused || !strings.Contains(s.Error, "another content") {
 		t.Errorf("the same version with another content: %+v", s)
 	}
+	if runtime.GOOS == "windows" { // where a link takes a privilege
+		return
+	}
 	path := filepath.Join(b.dir, "plugins", "swap.plugin")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -153,6 +158,9 @@ func TestP25OddNames(t *testing.T) {
 		}
 	}
 	for _, file := range []string{"a\nb", "-rf", "ä", strings.Repeat("x", 200)} {
+		if runtime.GOOS == "windows" && strings.Contains(file, "\n") {
+			continue // there is no such name
+		}
 		b.put(file, manifest("odd-file", "1.0.0"), Emitting(Record("odd", 1)))
 		if s := b.look()["odd-file"]; s.State != plugin.Running {
 			t.Errorf("file %q: %+v", file, s)
@@ -166,6 +174,37 @@ func TestP25OddNames(t *testing.T) {
 	b.put("two", manifest("same", "1.0.0"), Emitting(Record("odd", 1)))
 	if s := b.look(); s["same"].State != plugin.Running && !strings.Contains(s["same"].Error, "there already") {
 		t.Errorf("one name twice: %+v", s)
+	}
+}
+
+// P25: files are named by full paths, as Unix or as Windows writes them, wherever that is
+// looked at; what is allowed of one does not allow what looks like it.
+func TestP25PathsOfEverySystem(t *testing.T) {
+	parse := func(path string) (plugin.Manifest, error) {
+		return plugin.ParseManifest([]byte(manifest("room", "1.0.0", fmt.Sprintf("capabilities: {files: [%q]}", path))))
+	}
+	for _, path := range []string{"/", "/etc/hostname", `/a\b`, `C:\`, `c:\ProgramData\My App\x.txt`, "/C:/x"} {
+		if _, err := parse(path); err != nil {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+	for _, path := range []string{"", "x", "./x", "/a//b", "/a/", "/a/../b", "/./a", `C:`, `C:x`, `C:/x`, `C:\a/b`, `C:\a\`, `C:\..\a`, `C:\a\\b`, `C:\a:stream`,
+		`\\server\share`, `\\?\C:\x`, `\x`, `1:\x`, "/a\x00b", "C:\\a\x00"} {
+		if _, err := parse(path); err == nil || !strings.Contains(err.Error(), "files[0]") {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+	for _, tt := range []struct {
+		allowed, wanted string
+		ok              bool
+	}{
+		{"/a", "/a/b", true}, {"/", "/a", true}, {"/a", "/ab", false}, {`C:\a`, `C:\a\b`, true}, {`C:\`, `C:\a`, true}, {`C:\a`, `C:\ab`, false},
+		{`C:\a`, `D:\a\b`, false}, {"/", `C:\a`, false}, {`C:\`, "/a", false}, {"/C:", `C:\a`, false},
+	} {
+		_, err := plugin.Capabilities{Files: []string{tt.wanted}}.Grant(plugin.Capabilities{Files: []string{tt.allowed}})
+		if (err == nil) != tt.ok {
+			t.Errorf("%q where %q is allowed: %v", tt.wanted, tt.allowed, err)
+		}
 	}
 }
 

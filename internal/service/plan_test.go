@@ -170,7 +170,11 @@ func TestHost(t *testing.T) {
 			t.Errorf("remove, also twice: %v", err)
 		}
 	}
-	if err := h.Run(t.Context(), "go", "nonsense"); err == nil || !strings.Contains(err.Error(), "unknown command") {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Run(t.Context(), self, "-nonsense"); err == nil || !strings.Contains(err.Error(), "not defined: -nonsense") {
 		t.Errorf("a command that fails: %v", err)
 	}
 }

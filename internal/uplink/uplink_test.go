@@ -586,7 +586,7 @@ func TestTroubleIsSaidInOneLine(t *testing.T) {
 	}{
 		{"foreign authority", func(r *rig) string { return r.serve(foreign) }, "certificate signed by unknown authority"},
 		{"expired certificate", func(r *rig) string { return r.serve(expired(r.t, r.certs)) }, "certificate has expired"},
-		{"no server", func(r *rig) string { return "127.0.0.1:1" }, "connection refused"},
+		{"no server", func(r *rig) string { return "127.0.0.1:1" }, "refused"},
 		{"wrong key", func(r *rig) string { r.gateway.key = sign.NewKey(); return r.serve(r.certs) }, "does not accept this agent's key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -651,6 +651,7 @@ func TestHeartbeatsCountWhatWasRefused(t *testing.T) {
 	r := newRig(t)
 	cfg := wal.DefaultConfig()
 	cfg.SegmentBytes, cfg.GenerationBytes, cfg.MaxBytes, cfg.OnFull = 1<<10, 4<<10, 8<<10, wal.DropNewest
+	r.log.Close()
 	var err error
 	if r.log, err = wal.Open(filepath.Join(r.dir, "full"), cfg, nil); err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -213,7 +212,7 @@ func TestP4FullDiskThatDroppingDoesNotHelp(t *testing.T) {
 	isFull := false
 	hook := func(op, _ string, run func() error) error {
 		if isFull && op == "write" {
-			return syscall.ENOSPC
+			return errFull
 		}
 		return run()
 	}

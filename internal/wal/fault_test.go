@@ -206,7 +206,7 @@ func TestP4EveryOperationFails(t *testing.T) {
 		name string
 		err  error
 		ran  bool
-	}{{"EIO", syscall.EIO, false}, {"EIO after it ran", syscall.EIO, true}, {"ENOSPC", syscall.ENOSPC, false}}
+	}{{"EIO", syscall.EIO, false}, {"EIO after it ran", syscall.EIO, true}, {"ENOSPC", errFull, false}}
 	for w, way := range ways {
 		for n := w % stride(); n < total+1; n += stride() {
 			what := fmt.Sprintf("operation %d of %d, %s", n, total, way.name)
@@ -295,7 +295,7 @@ func TestP7FailedAppendComesBackOnce(t *testing.T) {
 					return syscall.EIO // the bytes are in the file all the same
 				}
 				if op == "save" && failSave {
-					return syscall.ENOSPC
+					return errFull
 				}
 				return run()
 			}

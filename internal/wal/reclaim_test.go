@@ -92,7 +92,7 @@ func TestP4FreedFilesGoFirstOnAFullDisk(t *testing.T) {
 			case op == "remove" && strings.Contains(path, trashPrefix):
 				full = false
 			case full && op == "write":
-				return syscall.ENOSPC
+				return errFull
 			}
 			return run()
 		}
