@@ -45,6 +45,10 @@ test: postgres ## Run every test with the race detector, on a real PostgreSQL an
 	@$(if $(RACE),,echo "There is no C compiler here, so the tests run without the race detector; install gcc or clang to have it.")
 	go test $(RACE) -timeout 8m ./internal/systemtest ./... # the longest first
 
+.PHONY: test-agent
+test-agent: ## Run the tests of what an agent consists of, as on Windows and macOS, where nothing else is supported
+	go test -short -timeout 10m $(addprefix ./internal/,atomicfile backoff collector config exposition filelock plugin service sign uplink wal wire)
+
 .PHONY: postgres
 postgres: # PostgreSQL's server programs are there, or get installed, or it is said how
 	@./scripts/ensure-postgres.sh
