@@ -22,7 +22,7 @@ func enrolmentFlags(cmd *cobra.Command) *enrolment {
 	e := &enrolment{}
 	cmd.Flags().StringVar(&e.server, "server", "", "host:port of the gateway, for a configuration that is not there yet")
 	cmd.Flags().StringVar(&e.pin, "ca-pin", "", "the public key of the authority that vouches for it, sha256:…")
-	cmd.Flags().StringVar(&e.token, "enrolment-token-file", "", "file of the token that buys this host's identity; `sentinelctl enrolment create` makes one")
+	cmd.Flags().StringVar(&e.token, "enrolment-token-file", "", "file of the token that buys this host's identity; sentinelctl enrolment create makes one")
 	return e
 }
 

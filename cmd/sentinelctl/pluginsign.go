@@ -38,7 +38,7 @@ func (c *ctl) pluginPack() *cobra.Command {
 signed where --key names a key. Agents load bundles that a key which they trust signed.`,
 		Example: "  sentinelctl plugin pack room --key operator.key"}
 	out := cmd.Flags().String("out", "", "the bundle's file; by default NAME-VERSION"+plugin.Suffix)
-	keyFile := cmd.Flags().String("key", "", "file of the key to sign with (`sentinelctl plugin keygen`)")
+	keyFile := cmd.Flags().String("key", "", "file of the key to sign with (sentinelctl plugin keygen makes one)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		b, err := bundleOf(cmd.Context(), folderOf(args))
 		if err != nil {
@@ -111,7 +111,7 @@ func (c *ctl) pluginSign() *cobra.Command {
 	cmd := &cobra.Command{Use: "sign BUNDLE --key FILE", Short: "Sign a bundle", Args: command.Args(1, 1, "a bundle"),
 		Long:    `Sign a bundle, in place of whoever did before.`,
 		Example: "  sentinelctl plugin sign room-0.1.0.plugin --key operator.key"}
-	keyFile := cmd.Flags().String("key", "", "file of the key (`sentinelctl plugin keygen`)")
+	keyFile := cmd.Flags().String("key", "", "file of the key (sentinelctl plugin keygen makes one)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *keyFile == "" {
 			return sentinel.Errorf(sentinel.Invalid, "--key: want the file of a key; `sentinelctl plugin keygen` makes one")
