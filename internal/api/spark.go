@@ -28,6 +28,10 @@ const (
 	maxNamedAgents = 200
 )
 
+// spread returns how much longer than others what is known of a host is kept, so that
+// what was read in one go is not read anew in one go.
+func spread(agent int64) time.Duration { return time.Duration(agent%60) * 5 * time.Second }
+
 // of returns the series of hosts; at says which host an agent's row is.
 func (h *hostSeries) of(ctx context.Context, db *postgres.DB, hosts []FleetHost, at map[int64]int, now time.Time) ([]postgres.FoundSeries, error) {
 	h.mu.Lock()
@@ -58,7 +62,7 @@ func (h *hostSeries) of(ctx context.Context, db *postgres.DB, hosts []FleetHost,
 			}
 		}
 		for _, id := range missing {
-			k := knownSeries{byAgent[id], now.Add(seriesKept)}
+			k := knownSeries{byAgent[id], now.Add(seriesKept + spread(id))}
 			switch {
 			case len(k.series) == 0:
 				k.until = now.Add(noSeriesKept)
@@ -77,7 +81,7 @@ func (h *hostSeries) of(ctx context.Context, db *postgres.DB, hosts []FleetHost,
 
 // sparks keeps the small lines of the fleet's page: from one question to the next
 // they grow by a step at most, and reading an hour of a large fleet anew each time
-// would be most of the work. What arrives late shows after sparkKept.
+// would be most of the work. What arrives late shows after sparkKept and some more.
 type sparks struct {
 	mu    sync.Mutex // held while lines are read, so that many who ask read once
 	lines map[int64]sparkLine
@@ -103,7 +107,7 @@ func (s *sparks) until(ctx context.Context, db *postgres.DB, series []postgres.F
 	for _, one := range series {
 		l, known := s.lines[one.Agent.ID]
 		n := int(end.Sub(l.end) / sparkStep)
-		if !known || n < 0 || n > sparkSteps || now.Sub(l.read) > sparkKept || now.Before(l.read) {
+		if !known || n < 0 || n > sparkSteps || now.Sub(l.read) > sparkKept+spread(one.Agent.ID) || now.Before(l.read) {
 			n = sparkSteps
 		}
 		if n > 0 {
