@@ -56,6 +56,19 @@ done
 "$stage/host/sentinel-agent" install --root "$stage/installed" --program /usr/bin/sentinel-agent --config /etc/sentinel/agent.yml
 cp "$stage/installed/etc/systemd/system/sentinel-agent.service" "$stage/installed/etc/sentinel/agent.yml" "$stage/root/"
 
+# What packages run when they are installed and removed differs by the program's name
+# and by what is left to do.
+mkdir "$stage/scripts"
+for role in agent server worker; do
+	for script in postinstall preremove; do
+		sed -e "s/@ROLE@/$role/g" -e "/@SETUP@/{r deploy/packages/$role-setup.txt
+d}" deploy/packages/$script.sh.in >"$stage/scripts/$role-$script.sh"
+	done
+done
+for p in sentinel-agent sentinel-server sentinel-worker sentinelctl; do
+	sed "s|@SCRIPTS@|$stage/scripts|" deploy/packages/$p.yml >"$stage/$p.yml"
+done
+
 for target in $targets; do
 	os=${target%/*} arch=${target#*/}
 	name="sentinel_${version}_${os}_${arch}"
@@ -76,7 +89,7 @@ for target in $targets; do
 	for p in sentinel-agent sentinel-server sentinel-worker sentinelctl; do
 		for kind in deb rpm; do
 			ARCH=${arch/%arm/arm7} VERSION=$version STAGE=$stage/$name \
-				"$stage/nfpm" package --config "deploy/packages/$p.yml" --packager $kind --target "$out/"
+				"$stage/nfpm" package --config "$stage/$p.yml" --packager $kind --target "$out/"
 		done
 	done
 done
