@@ -178,6 +178,13 @@ func (p *process) alive() bool {
 
 func (p *process) kill(why error) {
 	p.killed.CompareAndSwap(nil, &why)
+	p.end()
+}
+
+// end has the system end the process now: one that gives way to all others takes long to
+// die where they keep the host busy.
+func (p *process) end() {
+	hurry(p.cmd.Process.Pid)
 	_ = p.cmd.Process.Kill() // where it has ended already that is as well
 }
 
@@ -187,7 +194,7 @@ func (p *process) close() {
 	select {
 	case <-p.ended:
 	case <-time.After(endPatience):
-		_ = p.cmd.Process.Kill()
+		p.end()
 		<-p.ended
 	}
 	p.out.Close()

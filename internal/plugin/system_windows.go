@@ -18,6 +18,9 @@ func detach(cmd *exec.Cmd) {
 // resident is not known here: the job bounds it.
 func resident(int) int64 { return 0 }
 
+// hurry has nothing to do: who is ended does not run any more.
+func hurry(int) {}
+
 // childEnvironment is what a plugin's process finds in its environment.
 func childEnvironment() []string {
 	return []string{"SystemRoot=" + os.Getenv("SystemRoot"), "TEMP=" + os.TempDir(), "GOTRACEBACK=none"}
