@@ -44,8 +44,9 @@ type fixture struct {
 // published keeps what is published; the way through a real broker to a real worker
 // is tested with sentinelctl.
 type published struct {
-	data [][]byte
-	err  error
+	data  [][]byte
+	err   error
+	taken func() // by a worker, before Publish returns
 }
 
 func (p *published) Partitions() int { return 4 }
@@ -56,6 +57,9 @@ func (p *published) Stats(context.Context) (broker.Stats, error) {
 
 func (p *published) Publish(_ context.Context, _ int, _ string, data []byte) error {
 	p.data = append(p.data, data)
+	if p.taken != nil {
+		p.taken()
+	}
 	return p.err
 }
 

@@ -214,11 +214,14 @@ func (r resources) replay(ctx context.Context, id int64) (postgres.Letter, error
 	if err := r.deps.DB.NoteReplay(ctx, by, id); err != nil {
 		return l, err
 	}
+	if l, err = r.deps.DB.Letter(ctx, id); err != nil { // not later: it may be stored, and gone, before this answers
+		return l, err
+	}
 	partition := broker.Partition(sentinel.AgentID(e.GetAgentId()), max(1, r.deps.Broker.Partitions()))
 	if err := r.deps.Broker.Publish(ctx, partition, sentinel.RandomName(10), raw); err != nil {
 		return l, fmt.Errorf("replay dead letter: %w", err)
 	}
-	return r.deps.DB.Letter(ctx, id)
+	return l, nil
 }
 
 // openLetter returns the envelope that a letter holds, where it is whole.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sentinelgo/sentinel/internal/api"
+	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/postgres"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/sentinelpb"
@@ -39,6 +40,21 @@ func (f *fixture) letter(t *testing.T, agent string) string {
 	list, err := f.db.Letters(t.Context(), postgres.LetterFilter{Limit: 1})
 	must(t, err)
 	return fmt.Sprint(list[0].ID)
+}
+
+// TestReplayOfALetterThatIsStoredAtOnce: a worker is quicker than the answer.
+func TestReplayOfALetterThatIsStoredAtOnce(t *testing.T) {
+	f := newFixture(t)
+	id := f.letter(t, string(f.store(t, "web-1").Name))
+	f.broker.taken = func() {
+		_, err := f.db.PurgeLetters(t.Context(), fleet.Console("dead-letter.purge"), postgres.LetterPurge{})
+		must(t, err)
+	}
+	w := f.ask(t, "operator", "POST", "/api/v1/dead-letters/"+id+"/replay", "")
+	var l api.DeadLetter
+	if w.Code != 202 || json.Unmarshal(w.Body.Bytes(), &l) != nil || l.ReplayedAt == nil {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
 }
 
 func TestReplayPublishesTheExactEnvelope(t *testing.T) {
