@@ -165,7 +165,7 @@ bench: ## Run the benchmarks
 BENCH_DIR ?= /var/tmp/sentinel-bench
 .PHONY: bench-query
 bench-query: postgres ## Time queries with two million series-hours stored, in a database that is kept (BENCH_DIR)
-	SENTINEL_BENCH_DIR='$(BENCH_DIR)' go test -run '^$$' -bench . -benchtime 20x -timeout 60m ./internal/query
+	SENTINEL_BENCH_DIR='$(BENCH_DIR)' go test -run '^$$' -bench . -benchtime 100x -timeout 60m ./internal/query
 
 .PHONY: bench-alerts
 bench-alerts: postgres ## Measure detection, backtests, and ingest beside bad receivers
