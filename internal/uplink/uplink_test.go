@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -579,6 +580,10 @@ func TestTroubleIsSaidInOneLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	refused := "connection refused"
+	if runtime.GOOS == "windows" {
+		refused = "refused" // at the end of a sentence of its own
+	}
 	for _, tt := range []struct {
 		name  string
 		setup func(r *rig) string
@@ -586,7 +591,7 @@ func TestTroubleIsSaidInOneLine(t *testing.T) {
 	}{
 		{"foreign authority", func(r *rig) string { return r.serve(foreign) }, "certificate signed by unknown authority"},
 		{"expired certificate", func(r *rig) string { return r.serve(expired(r.t, r.certs)) }, "certificate has expired"},
-		{"no server", func(r *rig) string { return "127.0.0.1:1" }, "refused"},
+		{"no server", func(r *rig) string { return "127.0.0.1:1" }, refused},
 		{"wrong key", func(r *rig) string { r.gateway.key = sign.NewKey(); return r.serve(r.certs) }, "does not accept this agent's key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

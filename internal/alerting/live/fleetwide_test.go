@@ -11,7 +11,6 @@ import (
 
 	"github.com/sentinelgo/sentinel/internal/alerting"
 	"github.com/sentinelgo/sentinel/internal/broker"
-	"github.com/sentinelgo/sentinel/internal/broker/embedded"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 )
@@ -51,15 +50,7 @@ func (noHistory) Incidents(context.Context, []sentinel.AgentID) ([][]byte, error
 // wants its answer, the other goes on being asked and its incident comes; the slow one
 // is not asked twice meanwhile, and what it says after its rule was changed is nothing.
 func TestASlowExpressionHoldsUpNoOther(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
-	nats, err := embedded.Start(embedded.Config{Dir: t.TempDir(), MaxBytes: 8 << 30}, log)
-	must(t, err)
-	t.Cleanup(nats.Stop)
-	cfg := broker.DefaultConfig()
-	cfg.InProcess = nats
-	b, err := broker.Open(t.Context(), cfg, log)
-	must(t, err)
-	t.Cleanup(b.Close)
+	log, b := slog.New(slog.DiscardHandler), ownBroker(t)
 	version := int64(0)
 	put := func(slow string) {
 		t.Helper()

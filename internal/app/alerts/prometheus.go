@@ -56,11 +56,7 @@ type promAlert struct {
 
 // Rules implements query.Rules.
 func (p Prometheus) Rules(ctx context.Context, only query.RuleFilter) (json.RawMessage, error) {
-	rules, err := p.rules(ctx)
-	if err != nil {
-		return nil, err
-	}
-	alerts, err := p.alerts(ctx, rules)
+	rules, alerts, err := p.standing(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +90,7 @@ func (p Prometheus) Rules(ctx context.Context, only query.RuleFilter) (json.RawM
 
 // Alerts implements query.Rules.
 func (p Prometheus) Alerts(ctx context.Context) (json.RawMessage, error) {
-	rules, err := p.rules(ctx)
-	if err != nil {
-		return nil, err
-	}
-	alerts, err := p.alerts(ctx, rules)
+	rules, alerts, err := p.standing(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -109,17 +101,18 @@ func (p Prometheus) Alerts(ctx context.Context) (json.RawMessage, error) {
 	return json.Marshal(map[string]any{"alerts": list})
 }
 
-// rules returns those that hold, by group.
-func (p Prometheus) rules(ctx context.Context) ([]*alerting.Rule, error) {
+// standing returns the rules that hold, by group, and the alerts of each.
+func (p Prometheus) standing(ctx context.Context) ([]*alerting.Rule, map[string][]promAlert, error) {
 	rows, _, err := p.DB.AlertRules(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	set, err := alerting.ParseRules("rules", File(rows))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return set.Rules, nil
+	alerts, err := p.alerts(ctx, set.Rules)
+	return set.Rules, alerts, err
 }
 
 // alerts returns what is pending or fires, by rule. What is unknown is what it was.
