@@ -184,7 +184,9 @@ func (p *process) kill(why error) {
 // end has the system end the process now: one that gives way to all others takes long to
 // die where they keep the host busy.
 func (p *process) end() {
-	hurry(p.cmd.Process.Pid)
+	if p.alive() { // else its number may be another's by now
+		hurry(p.cmd.Process.Pid)
+	}
 	_ = p.cmd.Process.Kill() // where it has ended already that is as well
 }
 
