@@ -3,15 +3,17 @@ import { useEffect, useId, useState } from "preact/hooks";
 import { messageOf, now } from "./api";
 import { Chart } from "./chart";
 import { moment, number, type Unit, value } from "./format";
-import { type Drawing, linesOf, metricNames, promRange, seriesNames } from "./graph";
+import { type Drawing, linesOf, metricNames, promRange, selectorRange, seriesNames } from "./graph";
 import { Empty, FailureNotice, Heading, Skeleton, useGrowing } from "./parts";
 import { useLoad } from "./poll";
 import { spans } from "./panels";
-import { aggregates, build, type Built, functions, write } from "./promql";
+import { aggregates, build, type Built, functions, isSelector, write } from "./promql";
 import { QueryInput } from "./queryinput";
 import { address, go, Link, withQuery } from "./route";
+import { bare } from "./series";
 
 const mostLines = 40;
+const mostBands = 8; // more of them hide each other
 const mostQueries = 6;
 
 interface Answer {
@@ -41,7 +43,7 @@ export function Explore() {
       const start = fixed ? from : end - span.seconds;
       return Promise.all(
         queries.filter(Boolean).map((q) =>
-          promRange(q, start, end, abort).then(
+          (isSelector(q) ? selectorRange : promRange)(q, start, end, abort).then(
             (drawing) => ({ query: q, drawing, wrong: "" }),
             (e) => {
               if (abort.aborted || e.trouble === "down" || e.trouble === "unauthenticated") throw e;
@@ -216,6 +218,8 @@ function Answers({ of }: { of: Answer[] }) {
   const unit = unitOf(of.map((a) => a.query));
   const gap = Math.max(...of.map((a) => a.drawing!.gap));
   const [rows, more] = useGrowing(series.length, of.map((a) => a.query).join("\n"));
+  const shown = series.slice(0, mostLines);
+  const lines = shown.length > mostBands ? shown.map((s) => ({ ...s, curve: bare(s.curve) })) : shown;
   if (!series.length) return <Empty title="No series">Nothing has values for this in this time.</Empty>;
   const save = () => {
     const quoted = (s: string) => `"${s.replaceAll('"', '""')}"`;
@@ -229,7 +233,7 @@ function Answers({ of }: { of: Answer[] }) {
   return (
     <>
       <div class="solo">
-        <Chart title={of.length === 1 ? of[0]!.query : "All questions"} note={series.length > mostLines ? `${mostLines} of ${number(series.length)} series` : ""} unit={unit} lines={linesOf(series.slice(0, mostLines), 0, names)} stacked={false} atLeast={0} top={undefined} from={first.from} to={first.to} gap={gap} />
+        <Chart title={of.length === 1 ? of[0]!.query : "All questions"} note={series.length > mostLines ? `${mostLines} of ${number(series.length)} series` : ""} unit={unit} lines={linesOf(lines, 0, names)} stacked={false} atLeast={0} top={undefined} from={first.from} to={first.to} gap={gap} late={of.flatMap((a) => a.drawing!.late)} />
       </div>
       <section class="card" aria-labelledby="values">
         <div class="top inner">
@@ -253,7 +257,7 @@ function Answers({ of }: { of: Answer[] }) {
           </thead>
           <tbody>
             {series.slice(0, rows).map((s, i) => {
-              const v = s.curve.v as number[];
+              const { v, lo = v, hi = v } = s.curve as { v: number[]; lo?: number[]; hi?: number[] };
               const cell = (name: string, x: number | undefined) => (
                 <td class="right" data-name={name} title={String(x)}>
                   {value(x, unit)}
@@ -265,9 +269,9 @@ function Answers({ of }: { of: Answer[] }) {
                     {names[i]}
                   </th>
                   {cell("Last", v.at(-1))}
-                  {cell("Least", v.length ? Math.min(...v) : undefined)}
+                  {cell("Least", v.length ? Math.min(...lo) : undefined)}
                   {cell("Average", v.length ? v.reduce((a, b) => a + b, 0) / v.length : undefined)}
-                  {cell("Greatest", v.length ? Math.max(...v) : undefined)}
+                  {cell("Greatest", v.length ? Math.max(...hi) : undefined)}
                 </tr>
               );
             })}

@@ -2,7 +2,7 @@
 // the interface that speaks Prometheus' words.
 import { ask } from "./api";
 import type { Line } from "./panels";
-import { type Curve, pace } from "./series";
+import { banded, type Curve, pace } from "./series";
 
 export interface Drawn {
   labels: Record<string, string>;
@@ -87,6 +87,26 @@ export async function promRange(query: string, from: number, to: number, abort: 
     return { labels: s.metric, unit: "", counter: false, curve: { t: good.map(([t]) => t), v: good.map(([, v]) => v) } };
   });
   return { series, from, to, gap: step * 1.5, late: [] };
+}
+
+const identity = (labels: Record<string, string>): string => JSON.stringify(Object.entries(labels).sort());
+
+/** What a selector finds, over time: values as an expression has them, and around them
+ * what lies between the points, as far as the server draws that many series. */
+export async function selectorRange(selector: string, from: number, to: number, abort: AbortSignal): Promise<Drawing> {
+  const step = promStep(to - from);
+  const start = Math.floor(from / step) * step - step;
+  const [line, around] = await Promise.all([
+    promRange(selector, from, to, abort, step),
+    graph(selector, start, to, abort, Math.ceil((to - start) / step) + 1).catch(() => null), // the line says what is wrong
+  ]);
+  if (!around) return line;
+  const known = new Map(around.series.map((s) => [identity(s.labels), s.curve]));
+  const series = line.series.map((s) => {
+    const steps = known.get(identity(s.labels));
+    return steps ? { ...s, curve: banded(s.curve, steps, step) } : s;
+  });
+  return { ...line, series, late: around.late };
 }
 
 /** The present values of an expression. */

@@ -28,6 +28,12 @@ export function build(text: string): Built | null {
   return { aggregate, by: by.trim(), fn, window: window ?? "5m", metric, matchers: matchers.trim() };
 }
 
+/** Whether the text is a metric with its labels and nothing around it. */
+export function isSelector(text: string): boolean {
+  const b = build(text);
+  return !!b?.metric && !b.fn && !b.aggregate;
+}
+
 export function write(b: Built): string {
   if (!b.metric) return "";
   let text = b.metric + (b.matchers ? `{${b.matchers}}` : "");

@@ -31,6 +31,18 @@ export function scaled(c: Curve, scale: (v: number) => number): Curve {
   return { t: c.t, v: all(c.v), lo: pick(Math.min), hi: pick(Math.max) };
 }
 
+/** The curve with a band of what passed since the point before, known by the steps of
+ * another one that begin a step earlier each. The line is in its band. */
+export function banded(c: Curve, steps: Curve, step: number): Curve {
+  const at = new Map(steps.t.map((t, i) => [t, i]));
+  const edge = (col: (number | null)[] | undefined, of: (a: number, b: number) => number) =>
+    c.t.map((t, i) => {
+      const [k, v] = [at.get(t - step), c.v[i] ?? null];
+      return v === null || k === undefined ? v : of(v, col?.[k] ?? v);
+    });
+  return { t: c.t, v: c.v, lo: edge(steps.lo, Math.min), hi: edge(steps.hi, Math.max) };
+}
+
 /** Without its band. */
 export const bare = ({ t, v }: Curve): Curve => ({ t, v });
 

@@ -30,6 +30,9 @@ export async function explore() {
   await page.keyboard.type("}");
   await page.keyboard.press("Enter");
   await sees(page, ".chart canvas", "a question is drawn");
+  await page.focus(".chart .plot");
+  await page.keyboard.press("ArrowLeft");
+  await holds("with what lies between its points", async () => /[\d.]+ – [\d.]+/.test(await page.textContent(".legend")));
   check("and stands in the address", new URL(page.url()).searchParams.getAll("q")[0].startsWith('node_load1{instance="'));
   await page.click("summary");
   await page.locator(".builder select").last().selectOption("sum");

@@ -50,6 +50,8 @@ export async function late() {
   await holds("the time without the service is no gap", () => gapless(id));
   await usable(page, "data that came late");
   await shot(page, "host-late");
+  await page.goto(`${server.url}/explore?range=1h&q=${encodeURIComponent(`node_load1{agent="${id}"}`)}`);
+  await sees(page, ".legend .dot.late", "a question that is a selector marks it as well");
   await page.context().close();
   await stop();
   await road.stop();

@@ -1,7 +1,7 @@
 // What stands between an answer and a line on a chart.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { align, bare, pace, renew, scaled, stack, sum } from "../node_modules/.built/series.js";
+import { align, banded, bare, pace, renew, scaled, stack, sum } from "../node_modules/.built/series.js";
 
 test("an answer takes the place of what was known of its time", () => {
   const old = { t: [10, 20, 30], v: [1, 2, 3], lo: [0, 1, 2], hi: [2, 3, 4] };
@@ -14,6 +14,11 @@ test("a band is the right way up on a falling scale, too", () => {
   const c = { t: [0, 1], v: [3, null], lo: [1, null], hi: [5, null] };
   assert.deepEqual(scaled(c, (v) => 10 - v), { t: [0, 1], v: [7, null], lo: [5, null], hi: [9, null] });
   assert.deepEqual(bare(c), { t: [0, 1], v: [3, null] });
+});
+
+test("a band is of what passed since the point before, with the line in it", () => {
+  const steps = { t: [0, 10, 30], v: [2, 4, 9], lo: [1, 3, 8], hi: [4, 5, 9] };
+  assert.deepEqual(banded({ t: [10, 20, 30, 40], v: [2, 6, 7, null] }, steps, 10), { t: [10, 20, 30, 40], v: [2, 6, 7, null], lo: [1, 3, 7, null], hi: [4, 6, 7, null] });
 });
 
 test("a sum is of what is known", () => {
