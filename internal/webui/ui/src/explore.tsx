@@ -3,11 +3,11 @@ import { useEffect, useId, useState } from "preact/hooks";
 import { messageOf, now } from "./api";
 import { Chart } from "./chart";
 import { moment, number, type Unit, value } from "./format";
-import { type Drawing, linesOf, metricNames, promRange, selectorRange, seriesNames } from "./graph";
+import { answer, type Drawing, linesOf, metricNames, seriesNames } from "./graph";
 import { Empty, FailureNotice, Heading, Skeleton, useGrowing } from "./parts";
 import { useLoad } from "./poll";
 import { spans } from "./panels";
-import { aggregates, build, type Built, functions, isSelector, write } from "./promql";
+import { aggregates, build, type Built, functions, write } from "./promql";
 import { QueryInput } from "./queryinput";
 import { address, go, Link, withQuery } from "./route";
 import { bare } from "./series";
@@ -43,7 +43,7 @@ export function Explore() {
       const start = fixed ? from : end - span.seconds;
       return Promise.all(
         queries.filter(Boolean).map((q) =>
-          (isSelector(q) ? selectorRange : promRange)(q, start, end, abort).then(
+          answer(q, start, end, abort).then(
             (drawing) => ({ query: q, drawing, wrong: "" }),
             (e) => {
               if (abort.aborted || e.trouble === "down" || e.trouble === "unauthenticated") throw e;

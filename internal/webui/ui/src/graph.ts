@@ -2,7 +2,8 @@
 // the interface that speaks Prometheus' words.
 import { ask } from "./api";
 import type { Line } from "./panels";
-import { banded, type Curve, pace } from "./series";
+import { isSelector } from "./promql";
+import { banded, type Curve, extended, pace } from "./series";
 
 export interface Drawn {
   labels: Record<string, string>;
@@ -91,22 +92,28 @@ export async function promRange(query: string, from: number, to: number, abort: 
 
 const identity = (labels: Record<string, string>): string => JSON.stringify(Object.entries(labels).sort());
 
-/** What a selector finds, over time: values as an expression has them, and around them
- * what lies between the points, as far as the server draws that many series. */
-export async function selectorRange(selector: string, from: number, to: number, abort: AbortSignal): Promise<Drawing> {
+const longStep = 60; // seconds; what is newer than the last step of a longer one would be missed
+
+/** An expression over time up to its present values, and around a selector alone what
+ * lies between its points, as far as the server draws that many series. */
+export async function answer(query: string, from: number, to: number, abort: AbortSignal): Promise<Drawing> {
   const step = promStep(to - from);
   const start = Math.floor(from / step) * step - step;
-  const [line, around] = await Promise.all([
-    promRange(selector, from, to, abort, step),
-    graph(selector, start, to, abort, Math.ceil((to - start) / step) + 1).catch(() => null), // the line says what is wrong
+  const [line, present, around] = await Promise.all([
+    promRange(query, from, to, abort, step),
+    step > longStep ? promRange(query, to, to, abort, 1) : null,
+    isSelector(query) ? graph(query, start, to, abort, Math.ceil((to - start) / step) + 1).catch(() => null) : null, // the line says what is wrong
   ]);
-  if (!around) return line;
-  const known = new Map(around.series.map((s) => [identity(s.labels), s.curve]));
-  const series = line.series.map((s) => {
-    const steps = known.get(identity(s.labels));
-    return steps ? { ...s, curve: banded(s.curve, steps, step) } : s;
-  });
-  return { ...line, series, late: around.late };
+  const series = new Map(line.series.map((s) => [identity(s.labels), s]));
+  for (const s of present?.series ?? []) {
+    const known = series.get(identity(s.labels));
+    series.set(identity(s.labels), known ? { ...known, curve: extended(known.curve, s.curve) } : s);
+  }
+  for (const { labels, curve } of around?.series ?? []) {
+    const known = series.get(identity(labels));
+    if (known) series.set(identity(labels), { ...known, curve: banded(known.curve, curve, step) });
+  }
+  return { ...line, series: [...series.values()], late: around?.late ?? [] };
 }
 
 /** The present values of an expression. */

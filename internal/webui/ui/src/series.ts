@@ -31,13 +31,21 @@ export function scaled(c: Curve, scale: (v: number) => number): Curve {
   return { t: c.t, v: all(c.v), lo: pick(Math.min), hi: pick(Math.max) };
 }
 
-/** The curve with a band of what passed since the point before, known by the steps of
- * another one that begin a step earlier each. The line is in its band. */
+/** A curve with what another one has after its end. */
+export function extended(c: Curve, more: Curve): Curve {
+  const end = c.t.at(-1) ?? -Infinity;
+  const rest = more.t.map((t) => t > end);
+  return { t: [...c.t, ...more.t.filter((_, i) => rest[i])], v: [...c.v, ...more.v.filter((_, i) => rest[i])] };
+}
+
+/** The curve with a band of what passed in the step before each point, known by the
+ * beginnings of another one's steps. The line is in its band. */
 export function banded(c: Curve, steps: Curve, step: number): Curve {
   const at = new Map(steps.t.map((t, i) => [t, i]));
+  const before = (t: number) => (Math.ceil(t / step) - 1) * step;
   const edge = (col: (number | null)[] | undefined, of: (a: number, b: number) => number) =>
     c.t.map((t, i) => {
-      const [k, v] = [at.get(t - step), c.v[i] ?? null];
+      const [k, v] = [at.get(before(t)), c.v[i] ?? null];
       return v === null || k === undefined ? v : of(v, col?.[k] ?? v);
     });
   return { t: c.t, v: c.v, lo: edge(steps.lo, Math.min), hi: edge(steps.hi, Math.max) };

@@ -56,6 +56,8 @@ export async function explore() {
   await sees(page, ".question .help.wrong", "what is wrong is said at its question");
   await usable(page, "explore");
   await shot(page, "explore-wrong");
+  await page.goto(`${server.url}/explore?q=node_load1&range=7d`);
+  await sees(page, ".chart canvas", "what has only just begun is there over a long time, too");
   await page.context().close();
   for (const { as, options } of sizes) {
     const page = await tab(options);

@@ -1,7 +1,7 @@
 // What stands between an answer and a line on a chart.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { align, banded, bare, pace, renew, scaled, stack, sum } from "../node_modules/.built/series.js";
+import { align, banded, bare, extended, pace, renew, scaled, stack, sum } from "../node_modules/.built/series.js";
 
 test("an answer takes the place of what was known of its time", () => {
   const old = { t: [10, 20, 30], v: [1, 2, 3], lo: [0, 1, 2], hi: [2, 3, 4] };
@@ -16,9 +16,15 @@ test("a band is the right way up on a falling scale, too", () => {
   assert.deepEqual(bare(c), { t: [0, 1], v: [3, null] });
 });
 
-test("a band is of what passed since the point before, with the line in it", () => {
+test("what is newer is put at the end", () => {
+  assert.deepEqual(extended({ t: [10, 20], v: [1, 2] }, { t: [20, 23], v: [5, 3] }), { t: [10, 20, 23], v: [1, 2, 3] });
+  assert.deepEqual(extended({ t: [], v: [] }, { t: [23], v: [3] }), { t: [23], v: [3] });
+});
+
+test("a band is of what passed in the step before, with the line in it", () => {
   const steps = { t: [0, 10, 30], v: [2, 4, 9], lo: [1, 3, 8], hi: [4, 5, 9] };
   assert.deepEqual(banded({ t: [10, 20, 30, 40], v: [2, 6, 7, null] }, steps, 10), { t: [10, 20, 30, 40], v: [2, 6, 7, null], lo: [1, 3, 7, null], hi: [4, 6, 7, null] });
+  assert.deepEqual(banded({ t: [30, 33], v: [8, 8] }, steps, 10), { t: [30, 33], v: [8, 8], lo: [8, 8], hi: [8, 9] }, "of the step that is not over, too");
 });
 
 test("a sum is of what is known", () => {
