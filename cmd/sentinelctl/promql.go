@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math"
 	"strings"
@@ -60,7 +61,8 @@ func (c *ctl) showPromQL(ctx context.Context, out io.Writer, client *api.Client,
 	if step == 0 {
 		step = max(15*time.Second, (q.since / 240).Round(15*time.Second))
 	}
-	to := time.Now().Truncate(step)
+	now := time.Now()
+	to := now.Truncate(step)
 	a, err := client.QueryRange(ctx, q.expr, to.Add(-q.since).Truncate(step), to, step)
 	if err != nil {
 		return err
@@ -68,7 +70,30 @@ func (c *ctl) showPromQL(ctx context.Context, out io.Writer, client *api.Client,
 	if c.programs() {
 		return c.printAnswer(out, a, everyPoint(a))
 	}
+	// What came since the last step is at the line's end.
+	present, err := client.QueryRange(ctx, q.expr, now, now, step)
+	if err != nil {
+		return err
+	}
+	a.Series = extended(a.Series, present.Series)
 	return c.printAnswer(out, a, drawnTable(a))
+}
+
+// extended returns series with the points of later ones at their ends, and those that
+// are only among the later ones.
+func extended(series, later []api.PromSeries) []api.PromSeries {
+	at := make(map[string]int, len(series))
+	for i, s := range series {
+		at[fmt.Sprint(s.Labels)] = i // by name
+	}
+	for _, s := range later {
+		if i, known := at[fmt.Sprint(s.Labels)]; known {
+			series[i].Points = append(series[i].Points, s.Points...)
+		} else {
+			series = append(series, s)
+		}
+	}
+	return series
 }
 
 func (c *ctl) printAnswer(out io.Writer, a api.PromAnswer, t table) error {
