@@ -101,10 +101,10 @@ that lacks a key lets the agents concerned wait; nothing is lost.`,
 func token(cfg *server.Config, load func() error) *cobra.Command {
 	group := &cobra.Command{Use: "token", Short: "Tokens for the REST interface and sentinelctl", Args: command.NoArgs}
 	create := &cobra.Command{Use: "create", Short: "Make a token and print it, once", Args: command.NoArgs,
-		Example: "  sentinel-server token create --role viewer --name grafana --ttl 720h"}
+		Example: "  sentinel-server token create --role viewer --name grafana --ttl 30d"}
 	name := create.Flags().String("name", "admin", "what the token is for")
 	role := create.Flags().String("role", "admin", "viewer, operator or admin")
-	ttl := create.Flags().Duration("ttl", 0, "how long it is valid; 0 means until it is deleted")
+	ttl := command.Duration(create, "ttl", 0, "how long it is valid; 0 means until it is deleted")
 	create.RunE = func(c *cobra.Command, _ []string) error {
 		if err := load(); err != nil {
 			return err

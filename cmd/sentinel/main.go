@@ -38,7 +38,7 @@ Examples:
 	state := root.Flags().String("state", defaultState(), "folder that keeps everything")
 	gateway := root.Flags().String("gateway", "127.0.0.1:7443", "address that agents connect to")
 	api := root.Flags().String("api", "127.0.0.1:7480", "address of the REST interface")
-	interval := root.Flags().Duration("interval", 10*time.Second, "time between two collections on this host")
+	interval := command.Duration(root, "interval", 10*time.Second, "time between two collections on this host")
 	level := root.Flags().String("log-level", "warn", "debug, info, warn or error")
 	root.RunE = func(c *cobra.Command, _ []string) error {
 		logger, err := telemetry.LogConfig{Level: *level, Format: "text"}.Logger(os.Stderr)

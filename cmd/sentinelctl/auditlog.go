@@ -22,7 +22,7 @@ shown as they come, oldest first; none is missed.`,
 	cmd.Flags().StringVar(&q.Actor, "actor", "", "only what this user or token did")
 	cmd.Flags().StringVar(&q.Action, "action", "", "only this action, or all of its kind: user, token, session, agent, …")
 	cmd.Flags().StringVar(&q.Target, "target", "", "only what was done to this")
-	since := cmd.Flags().Duration("since", 0, "only this much of the past, such as 24h")
+	since := command.Duration(cmd, "since", 0, "only this much of the past, such as 24h")
 	cmd.Flags().IntVar(&q.Limit, "limit", 100, "at most so many entries, up to 1000")
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -22,9 +22,9 @@ now (without repeats, silences and inhibition).
 
 Up to two days are played cycle by cycle, what is longer minute by minute, but for
 --fine. --transitions shows every change in place of the sums.`,
-		Example: "  sentinelctl rule backtest disk.yml --since 720h\n  sentinelctl rule backtest disk.yml --rule DiskFull --against"}
+		Example: "  sentinelctl rule backtest disk.yml --since 30d\n  sentinelctl rule backtest disk.yml --rule DiskFull --against"}
 	var in api.NewBacktest
-	since := cmd.Flags().Duration("since", 24*time.Hour, "how far back")
+	since := command.Duration(cmd, "since", 24*time.Hour, "how far back")
 	cmd.Flags().StringVar(&in.Rule, "rule", "", "only this rule")
 	cmd.Flags().BoolVar(&in.Against, "against", false, "compare with the rules that hold")
 	cmd.Flags().BoolVar(&in.Fine, "fine", false, "play every cycle, however long that takes")
@@ -32,7 +32,7 @@ Up to two days are played cycle by cycle, what is longer minute by minute, but f
 	each := cmd.Flags().Bool("transitions", false, "show every change")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *since <= 0 {
-			return sentinel.Errorf(sentinel.Invalid, "--since %s: want a positive duration such as 720h", *since)
+			return sentinel.Errorf(sentinel.Invalid, "--since %s: want a positive duration such as 30d", *since)
 		}
 		in.Since = since.String()
 		if len(args) == 1 {

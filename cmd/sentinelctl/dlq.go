@@ -18,7 +18,7 @@ func (c *ctl) dlqCommand() *cobra.Command {
 		Long: `Dead letters: batches that could not be used, with their exact bytes. Those of an
 agent are counted as quarantined in its books. Orphans are charged to nobody:
 nothing that they say of themselves is proven.`,
-		Example: "  sentinelctl dlq ls --reason bad_time\n  sentinelctl dlq show 7\n  sentinelctl dlq replay 7\n  sentinelctl dlq purge --older-than 720h"}
+		Example: "  sentinelctl dlq ls --reason bad_time\n  sentinelctl dlq show 7\n  sentinelctl dlq replay 7\n  sentinelctl dlq purge --older-than 30d"}
 	group.AddCommand(c.dlqList(), c.dlqShow(), c.dlqReplay(), c.dlqPurge())
 	return group
 }
@@ -135,7 +135,7 @@ goes; what is not stays.
 
 The exit code is 6 where a letter was refused again, or is not decided within --wait.`,
 		Example: "  sentinelctl dlq replay 7 8 9", ValidArgsFunction: c.completeLetter}
-	wait := cmd.Flags().Duration("wait", 15*time.Second, "how long to wait for what becomes of each; 0 does not wait")
+	wait := command.Duration(cmd, "wait", 15*time.Second, "how long to wait for what becomes of each; 0 does not wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var ids []int64
 		for _, a := range args {
@@ -215,10 +215,10 @@ func (c *ctl) dlqPurge() *cobra.Command {
 	cmd := &cobra.Command{Use: "purge [ID]", Short: "Remove dead letters and their bytes for good", Args: command.Args(0, 1, "one letter's id, or flags that say which"),
 		Long: `Remove one dead letter, or all that fit the flags, for good. The books stay as they
 are: what was quarantined stays counted so. Removing everything wants --all.`,
-		Example: "  sentinelctl dlq purge 7\n  sentinelctl dlq purge --orphans --older-than 168h", ValidArgsFunction: c.completeLetter}
+		Example: "  sentinelctl dlq purge 7\n  sentinelctl dlq purge --orphans --older-than 7d", ValidArgsFunction: c.completeLetter}
 	var f api.LetterFilter
 	letterFlags(cmd, &f)
-	cmd.Flags().DurationVar(&f.OlderThan, "older-than", 0, "only those kept for longer than this")
+	cmd.Flags().Var((*command.DurationValue)(&f.OlderThan), "older-than", "only those kept for longer than this")
 	all := cmd.Flags().Bool("all", false, "every dead letter there is")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		chosen := f != (api.LetterFilter{})

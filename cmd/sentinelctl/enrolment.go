@@ -34,7 +34,7 @@ func (c *ctl) enrolmentCreate() *cobra.Command {
 	cmd := &cobra.Command{Use: "create NAME", Short: "Make an enrolment token and hand it over, once", Args: command.Args(1, 1, "what the token is for"),
 		Example: "  sentinelctl enrolment create web-1\n  sentinelctl enrolment create fleet --uses 1000 --hostnames 'edge-*' --out enrolment.token"}
 	uses := cmd.Flags().Int("uses", 1, "hosts that may enrol with it")
-	ttl := cmd.Flags().Duration("ttl", 24*time.Hour, "how long it is valid, up to a year")
+	ttl := command.Duration(cmd, "ttl", 24*time.Hour, "how long it is valid, up to a year")
 	hostnames := cmd.Flags().String("hostnames", "", "a pattern such as web-* that the host's name must match")
 	labels := cmd.Flags().StringArrayP("label", "l", nil, "name=value for its agents; may stand there several times")
 	out := cmd.Flags().String("out", "", "write the token to this file (mode 0600) instead of printing it")

@@ -58,7 +58,7 @@ With --wait the command ends when the agents use their new keys, and with code 6
 where some do not within that time; they still get them later.`,
 		Example: "  sentinelctl agent rotate web-1 --wait 30s\n  sentinelctl agent rotate --all"}
 	all := cmd.Flags().Bool("all", false, "every agent that is not disabled")
-	wait := cmd.Flags().Duration("wait", 0, "wait so long until the new keys are in use")
+	wait := command.Duration(cmd, "wait", 0, "wait so long until the new keys are in use")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *all == (len(args) == 1) {
 			return sentinel.Errorf(sentinel.Invalid, "want one agent or --all; `sentinelctl agent rotate --help` shows examples")

@@ -180,7 +180,7 @@ the agent goes on.`,
 		Example: "  sentinelctl agent flush\n  sentinelctl agent flush --wait 2m && systemctl poweroff",
 	}
 	client := socketFlags(cmd)
-	wait := cmd.Flags().Duration("wait", 30*time.Second, "how long to wait, up to 10m")
+	wait := command.Duration(cmd, "wait", 30*time.Second, "how long to wait, up to 10m")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *wait <= 0 || *wait > 10*time.Minute {
 			return sentinel.Errorf(sentinel.Invalid, "--wait %s: want a duration up to 10m", *wait)

@@ -54,8 +54,8 @@ columns time, metric, labels and value: times in UTC, numbers exact. The time is
 cut into pieces that are asked for one after the other, so it may be long. A server
 keeps samples as they came for as long as worker.retention.raw says.`,
 		Example: "  sentinelctl metrics export node_load1 --since 24h > load.csv\n  sentinelctl metrics export '{agent=\"ag-…\",__name__=~\"node_disk.*\"}' --since 1h"}
-	since := cmd.Flags().Duration("since", time.Hour, "how much of the past")
-	piece := cmd.Flags().Duration("piece", 15*time.Minute, "how much to ask for at once")
+	since := command.Duration(cmd, "since", time.Hour, "how much of the past")
+	piece := command.Duration(cmd, "piece", 15*time.Minute, "how much to ask for at once")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case *since < time.Second:

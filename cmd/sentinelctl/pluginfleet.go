@@ -30,8 +30,8 @@ the roll-out halted or that did not come about in time.`,
 		Example: "  sentinelctl plugin push room-0.1.0.plugin --label site=fra --wait 1m\n  sentinelctl plugin push room-0.1.1.plugin --stages 1,10,50,100 --hold 10m"}
 	labels := cmd.Flags().StringArrayP("label", "l", nil, "name=value that its agents have; may stand there several times; none: all agents")
 	stages := cmd.Flags().Int32Slice("stages", []int32{10, 100}, "percent of the agents in each stage")
-	hold := cmd.Flags().Duration("hold", 5*time.Second, "how long a stage lasts at the least")
-	wait := cmd.Flags().Duration("wait", 0, "wait so long for the agents to run it")
+	hold := command.Duration(cmd, "hold", 5*time.Second, "how long a stage lasts at the least")
+	wait := command.Duration(cmd, "wait", 0, "wait so long for the agents to run it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		set, err := labelFlags(*labels)
 		if err != nil {

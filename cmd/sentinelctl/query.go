@@ -41,10 +41,10 @@ Tables are for people: times are local, numbers rounded and long labels cut. Wit
   sentinelctl query ag-abcdefghijklmnop sentinel_host_cpu_used_percent --watch 5s`,
 		ValidArgsFunction: c.completeAgent,
 	}
-	since := cmd.Flags().Duration("since", 0, "show this much of the past, such as 1h")
-	step := cmd.Flags().Duration("step", 0, "one line for each step, such as 1m")
+	since := command.Duration(cmd, "since", 0, "show this much of the past, such as 1h")
+	step := command.Duration(cmd, "step", 0, "one line for each step, such as 1m")
 	labels := cmd.Flags().StringArrayP("label", "l", nil, "only series with name=value; may stand there several times")
-	watch := cmd.Flags().Duration("watch", 0, "ask again and again, such as every 5s, until interrupted")
+	watch := command.Duration(cmd, "watch", 0, "ask again and again, such as every 5s, until interrupted")
 	promql := cmd.Flags().Bool("promql", false, "the argument is an expression, whatever it looks like")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		expression := *promql || len(args) == 1 && isExpression(args[0])

@@ -200,7 +200,7 @@ service has stored everything. Doing it again is harmless. The agent must not ru
 	cmd.Flags().StringVar(&cfg.CAPin, "ca-pin", "", "or the authority's public key, sha256:…")
 	credential := cmd.Flags().String("credential", "", "the agent's credential [credential.json in DIR]")
 	hostname := cmd.Flags().String("hostname", "", "the name of the host that the log is from; this host's by default")
-	within := cmd.Flags().Duration("within", time.Hour, "give up after this; what is delivered stays delivered")
+	within := command.Duration(cmd, "within", time.Hour, "give up after this; what is delivered stays delivered")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if cfg.Address == "" {
 			return sentinel.Errorf(sentinel.Invalid, "--server: want host:port of the gateway")

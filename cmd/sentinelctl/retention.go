@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,14 +36,15 @@ would be with these values. Nothing is changed.`,
 		return c.printRetention(cmd, r)
 	}
 	set := &cobra.Command{Use: "set", Short: "Set how long samples are kept", Args: command.NoArgs,
-		Long: `Set how long samples and roll-ups are kept, in days, whatever worker.retention of the
-configuration file says; "file" gives a tier back to the file. What is not named stays.
-Workers follow with their next maintenance, within an hour, and remove whole
-partitions: most of a day of samples, of a week of minutes, of a month of hours.
+		Long: `Set how long samples and roll-ups are kept, in days or as a duration such as 2y,
+whatever worker.retention of the configuration file says; "file" gives a tier back to
+the file. What is not named stays. Workers follow with their next maintenance, within
+an hour, and remove whole partitions: most of a day of samples, of a week of minutes,
+of a month of hours.
 
 Where it removes data it is refused, with what it would remove, until it is repeated
 with --yes. Needs the role admin.`,
-		Example: "  sentinelctl retention set --raw 14\n  sentinelctl retention set --raw file --minute 60 --yes"}
+		Example: "  sentinelctl retention set --raw 14\n  sentinelctl retention set --raw file --minute 60d --hour 2y --yes"}
 	wanted := retentionFlags(set)
 	yes := set.Flags().Bool("yes", false, "also where that removes data")
 	set.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -72,7 +74,7 @@ with --yes. Needs the role admin.`,
 	return group
 }
 
-// retentionWords are the flags' values: days, or "file".
+// retentionWords are the flags' values: days, a duration, or "file".
 type retentionWords struct{ raw, minute, hour *string }
 
 func retentionFlags(cmd *cobra.Command) retentionWords {
@@ -98,8 +100,13 @@ func (w retentionWords) change(cmd *cobra.Command, tiers []api.RetentionTier) (c
 		case f.text == "file" && tiers != nil:
 		default:
 			days, err := strconv.ParseFloat(f.text, 64)
+			if err != nil {
+				var d time.Duration
+				d, err = sentinel.ParseDuration(f.text)
+				days = d.Hours() / 24
+			}
 			if err != nil || days <= 0 {
-				return ch, sentinel.Errorf(sentinel.Invalid, "--%s %q: want a number of days such as 14", f.name, f.text)
+				return ch, sentinel.Errorf(sentinel.Invalid, "--%s %q: want days such as 14, or a duration such as 2y", f.name, f.text)
 			}
 			*f.to = &days
 		}

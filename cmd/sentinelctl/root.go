@@ -59,7 +59,8 @@ not hold.`)
 	root.PersistentFlags().StringVar(&c.context, "context", "", "context to use instead of the current one (SENTINEL_CONTEXT)")
 	_ = root.RegisterFlagCompletionFunc("context", completeContext) // the flag exists
 	root.PersistentFlags().StringVarP(&c.output, "output", "o", "table", "table, wide, json, yaml or csv")
-	root.PersistentFlags().DurationVar(&c.timeout, "timeout", 30*time.Second, "how long to wait for each answer of the server")
+	c.timeout = 30 * time.Second
+	root.PersistentFlags().Var((*command.DurationValue)(&c.timeout), "timeout", "how long to wait for each answer of the server")
 	formats := []string{"table", "wide", "json", "yaml", "csv"}
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {

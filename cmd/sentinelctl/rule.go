@@ -22,7 +22,7 @@ need no server. docs/alerting.md explains the rules and their tests.`,
 		Example: `  sentinelctl rule pack > rules.yml
   sentinelctl rule check rules.yml
   sentinelctl rule test tests.yml
-  sentinelctl rule backtest rules.yml --since 720h --against
+  sentinelctl rule backtest rules.yml --since 30d --against
   sentinelctl rule apply rules.yml
   sentinelctl rule ls`}
 	group.AddCommand(c.ruleList(), c.ruleShow(), c.ruleApply(), c.ruleRemove(), c.ruleCheck(), c.ruleTest(), c.rulePack(), c.ruleBacktest())

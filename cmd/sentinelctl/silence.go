@@ -33,7 +33,7 @@ func silenceRows(list []api.Silence) table {
 
 func (c *ctl) silenceCreate() *cobra.Command {
 	cmd := &cobra.Command{Use: "create MATCHER…", Short: "Hold back the alerts that match, for a time", Args: command.Args(1, 32, matcherArgument)}
-	lasts := cmd.Flags().Duration("for", 0, "how long")
+	lasts := command.Duration(cmd, "for", 0, "how long")
 	comment := cmd.Flags().String("comment", "", "why")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *lasts < time.Second || *comment == "" {

@@ -18,13 +18,13 @@ import (
 
 func (c *ctl) tokenCommand() *cobra.Command {
 	group := &cobra.Command{Use: "token", Short: "Make, list and revoke API tokens", Args: command.NoArgs,
-		Example: "  sentinelctl token create grafana --role viewer --ttl 720h --out grafana.token\n  sentinelctl token ls\n  sentinelctl token revoke 7"}
+		Example: "  sentinelctl token create grafana --role viewer --ttl 30d --out grafana.token\n  sentinelctl token ls\n  sentinelctl token revoke 7"}
 	create := &cobra.Command{Use: "create NAME", Short: "Make a token and hand it over, once", Args: command.Args(1, 1, "what the token is for"),
 		Long: `Make a token and hand it over, once. It has at most your own role, and cannot
 outlive your own token where that expires.`,
-		Example: "  sentinelctl token create grafana --role viewer --ttl 720h --out grafana.token"}
+		Example: "  sentinelctl token create grafana --role viewer --ttl 30d --out grafana.token"}
 	role := create.Flags().String("role", "viewer", "viewer, operator or admin")
-	ttl := create.Flags().Duration("ttl", 0, "how long it is valid; 0 means until it is revoked")
+	ttl := command.Duration(create, "ttl", 0, "how long it is valid; 0 means until it is revoked")
 	out := create.Flags().String("out", "", "write the token to this file (mode 0600) instead of printing it")
 	_ = create.RegisterFlagCompletionFunc("role", completeRole) // the flag exists
 	create.RunE = func(cmd *cobra.Command, args []string) error {
@@ -151,7 +151,7 @@ func orZero(t *time.Time) time.Time {
 
 // watchFlag adds --watch to a command that lists something.
 func watchFlag(cmd *cobra.Command) *time.Duration {
-	return cmd.Flags().Duration("watch", 0, "ask again and again, such as every 5s, until interrupted")
+	return command.Duration(cmd, "watch", 0, "ask again and again, such as every 5s, until interrupted")
 }
 
 // watching runs f once, or as --watch says.

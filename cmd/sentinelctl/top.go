@@ -29,7 +29,7 @@ no terminal, one frame is printed with all hosts; -o json and -o csv are for pro
 	by := cmd.Flags().String("by", "cpu", "cpu, memory, disk, load or name")
 	labels := cmd.Flags().StringArrayP("label", "l", nil, "only hosts with name=value, or without it: name!=value; may stand there several times")
 	search := cmd.Flags().String("search", "", "only hosts with this in id or hostname")
-	pause := cmd.Flags().Duration("every", 5*time.Second, "how often to draw again")
+	pause := command.Duration(cmd, "every", 5*time.Second, "how often to draw again")
 	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions(topOrders(), cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {

@@ -34,7 +34,7 @@ func story(t *testing.T, rule string, values string) string {
 		now := testStart().Add(time.Duration(i) * 10 * time.Second)
 		for _, tr := range append(e.Feed(cycle(now, v), now), e.Advance(now)...) {
 			if tr.From != tr.To {
-				said = append(said, short(now.Sub(testStart()))+" "+string(tr.To))
+				said = append(said, sentinel.FormatDuration(now.Sub(testStart()))+" "+string(tr.To))
 			}
 		}
 	}
@@ -322,7 +322,7 @@ func TestMetricOfNobodyIsGoneAfterADay(t *testing.T) {
 			c.Values[0] = sentinel.Absent()
 		}
 		for _, tr := range append(e.Feed(c, now), e.Advance(now)...) {
-			said = append(said, fmt.Sprintf("%s %s %s", short(now.Sub(testStart())), tr.To, tr.Reason))
+			said = append(said, fmt.Sprintf("%s %s %s", sentinel.FormatDuration(now.Sub(testStart())), tr.To, tr.Reason))
 		}
 	}
 	if got := strings.Join(said, ", "); got != "0s firing condition_met, 11m unknown collector_failed, 24h1m resolved series_gone" {

@@ -72,42 +72,15 @@ func startAndStep(body string) (start, step float64, err error) {
 	return start, step, nil
 }
 
-// span is a duration as tests write it: Go's, or with days and weeks, as promtool's.
+// span is a duration in a test, 0 to maxTestSpan.
 type span time.Duration
 
 // UnmarshalText reads 90s, 1h30m, 1d or 0. Errors are Invalid.
 func (s *span) UnmarshalText(text []byte) error {
-	rest, total := string(text), time.Duration(0)
-	if rest == "0" {
-		*s = 0
-		return nil
+	d, err := sentinel.ParseDuration(string(text))
+	if err != nil || d < 0 || d > maxTestSpan {
+		return sentinel.Errorf(sentinel.Invalid, "want a duration such as 30s, 5m or 1d, up to %s, not %.40q", sentinel.FormatDuration(maxTestSpan), text)
 	}
-	for rest != "" {
-		i := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
-		if i <= 0 || i > 9 {
-			break
-		}
-		n, _ := strconv.Atoi(rest[:i]) // digits, and few of them
-		rest = rest[i:]
-		unit := time.Duration(0)
-		for _, u := range [...]struct {
-			name string
-			size time.Duration
-		}{{"ms", time.Millisecond}, {"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour}, {"w", 7 * 24 * time.Hour}} {
-			if after, ok := strings.CutPrefix(rest, u.name); ok {
-				unit, rest = u.size, after
-				break
-			}
-		}
-		if unit == 0 || time.Duration(n) > (maxTestSpan-total)/unit {
-			rest = "?"
-			break
-		}
-		total += time.Duration(n) * unit
-	}
-	if rest != "" || len(text) == 0 {
-		return sentinel.Errorf(sentinel.Invalid, "want a duration such as 30s, 5m or 1d, not %.40q", text)
-	}
-	*s = span(total)
+	*s = span(d)
 	return nil
 }

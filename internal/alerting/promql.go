@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // PromQL returns what comes nearest to the rule in PromQL, for programs that want to
@@ -72,7 +74,7 @@ func prometheusSpan(d time.Duration) string {
 	if d%time.Second != 0 {
 		return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
 	}
-	return short(d)
+	return sentinel.FormatDuration(d)
 }
 
 // Annotate fills the rule's annotations in.

@@ -165,21 +165,21 @@ func (r *Rule) String() string {
 		if what == "" {
 			what = "agent"
 		}
-		fmt.Fprintf(&b, "%s absent for %s", what, short(r.Window))
+		fmt.Fprintf(&b, "%s absent for %s", what, sentinel.FormatDuration(r.Window))
 	case Anomaly:
-		fmt.Fprintf(&b, "%s %s deviations from its last %s", what, r.Condition, short(r.Window))
+		fmt.Fprintf(&b, "%s %s deviations from its last %s", what, r.Condition, sentinel.FormatDuration(r.Window))
 	case Forecast:
-		fmt.Fprintf(&b, "%s %s in %s, as its last %s goes", what, r.Condition, short(r.Ahead), short(r.Window))
+		fmt.Fprintf(&b, "%s %s in %s, as its last %s goes", what, r.Condition, sentinel.FormatDuration(r.Ahead), sentinel.FormatDuration(r.Window))
 	case Expr:
-		fmt.Fprintf(&b, "%s has a result, asked every %s", strings.Join(strings.Fields(r.Expr), " "), short(r.Interval))
+		fmt.Fprintf(&b, "%s has a result, asked every %s", strings.Join(strings.Fields(r.Expr), " "), sentinel.FormatDuration(r.Interval))
 	default:
 		if r.Function != Last {
-			fmt.Fprintf(&b, "%s over %s of ", r.Function, short(r.Window))
+			fmt.Fprintf(&b, "%s over %s of ", r.Function, sentinel.FormatDuration(r.Window))
 		}
 		fmt.Fprintf(&b, "%s %s", what, r.Condition)
 	}
 	if r.For > 0 {
-		fmt.Fprintf(&b, " for %s", short(r.For))
+		fmt.Fprintf(&b, " for %s", sentinel.FormatDuration(r.For))
 	}
 	if len(r.Agents.Matchers) > 0 {
 		fmt.Fprintf(&b, " on %s", r.Agents.matchers())
@@ -188,19 +188,7 @@ func (r *Rule) String() string {
 		fmt.Fprintf(&b, ", until %s", r.Recovery)
 	}
 	if r.KeepFiringFor > 0 {
-		fmt.Fprintf(&b, ", at least %s longer", short(r.KeepFiringFor))
+		fmt.Fprintf(&b, ", at least %s longer", sentinel.FormatDuration(r.KeepFiringFor))
 	}
 	return b.String()
-}
-
-// short writes a duration without the parts that are zero: 10m, 1h30m.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = s[:len(s)-2]
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = s[:len(s)-2]
-	}
-	return s
 }

@@ -54,7 +54,7 @@ func TestRulesAreValidated(t *testing.T) {
 		{"series: a\n    condition: above 1\n    divided_by: b\n    minus: c", `minus: cannot stand beside divided_by`},
 		{"series: a\n    condition: above 1\n    max_series: 99999", `max_series: want 1 to 5000`},
 		{"series: a\n    condition: above 1\n    for: 10", `for: want a duration such as`},
-		{"series: a\n    condition: above 1\n    for: 200h", `for: want 0s to 168h`},
+		{"series: a\n    condition: above 1\n    for: 200h", `for: want 0s to 7d`},
 		{"series: a\n    condition: above 1\n    severity: page", `severity: want info, warning or critical`},
 		{"series: a\n    condition: above 1\n    labels: {agent: x}", `labels: agent is set by the service`},
 		{"series: a\n    condition: above 1\n    labels: {a-b: x}", `"a-b" is no name of a label`},

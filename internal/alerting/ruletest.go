@@ -69,7 +69,7 @@ type Failure struct {
 
 // String returns the failure in one line.
 func (f Failure) String() string {
-	return fmt.Sprintf("%s:%d: %s: %s at %s: %s", f.File, f.Line, f.Test, f.Alert, short(f.EvalTime), f.What)
+	return fmt.Sprintf("%s:%d: %s: %s at %s: %s", f.File, f.Line, f.Test, f.Alert, sentinel.FormatDuration(f.EvalTime), f.What)
 }
 
 // Bench makes what answers expressions over the series of a test: each has a value, or

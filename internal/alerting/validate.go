@@ -127,10 +127,10 @@ func (v *validator) rule(r *Rule) {
 	}
 	v.only(r, bad)
 	if r.For < 0 || r.For > maxFor {
-		bad("for", "want 0s to %s", short(maxFor))
+		bad("for", "want 0s to %s", sentinel.FormatDuration(maxFor))
 	}
 	if r.KeepFiringFor < 0 || r.KeepFiringFor > maxFor {
-		bad("keep_firing_for", "want 0s to %s", short(maxFor))
+		bad("keep_firing_for", "want 0s to %s", sentinel.FormatDuration(maxFor))
 	}
 	v.texts(r, bad)
 }
@@ -191,7 +191,7 @@ func (v *validator) expr(r *Rule, bad complain) {
 		r.Interval = defaultInterval
 	}
 	if r.Interval < minInterval || r.Interval > maxInterval {
-		bad("interval", "want %s to %s", minInterval, short(maxInterval))
+		bad("interval", "want %s to %s", minInterval, sentinel.FormatDuration(maxInterval))
 	}
 	if r.Series.String()+r.Agents.String()+r.DividedBy+r.Minus != "" {
 		bad("series", "an expression names its series itself, without series, agents, divided_by and minus")
@@ -263,7 +263,7 @@ func (v *validator) forecast(r *Rule, bad complain) {
 		bad("condition", "a forecast is about above, at least, below or at most")
 	}
 	if r.Ahead <= 0 || r.Ahead > 30*24*time.Hour {
-		bad("ahead", "want a duration up to 720h")
+		bad("ahead", "want a duration up to 30d")
 	}
 }
 
@@ -291,7 +291,7 @@ func (v *validator) only(r *Rule, bad complain) {
 
 func (v *validator) window(r *Rule, bad complain) {
 	if r.Window < minWindow || r.Window > MaxWindow {
-		bad("window", "want %s to %s", minWindow, short(MaxWindow))
+		bad("window", "want %s to %s", minWindow, sentinel.FormatDuration(MaxWindow))
 	}
 }
 

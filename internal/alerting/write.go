@@ -25,7 +25,7 @@ func (r *Rule) YAML() string {
 	}
 	span := func(key string, d time.Duration) {
 		if d != 0 {
-			fmt.Fprintf(&b, "%s: %s\n", key, short(d))
+			fmt.Fprintf(&b, "%s: %s\n", key, sentinel.FormatDuration(d))
 		}
 	}
 	set := func(key string, m map[string]string) {

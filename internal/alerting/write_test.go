@@ -16,9 +16,9 @@ func TestRulesAreWrittenAsTheyWereRead(t *testing.T) {
 - name: "odd: {group} #1"
   rules:
   - {alert: "a: 'b' \"c\" # d", series: '{__name__=~"x|y",a!="}\n\\"}', condition: outside 1e-300, recovery: inside 5e-301, max_series: 7, labels: {yes: "no", "on": "~"}, annotations: {summary: "first\nsecond: {{ value }} – ü"}}
-  - {alert: gone, kind: absence, window: 90s, agents: '{site=~"fra|muc"}', severity: critical, for: 168h, keep_firing_for: 1h1m1s}
+  - {alert: gone, kind: absence, window: 90s, agents: '{site=~"fra|muc"}', severity: critical, for: 7d, keep_firing_for: 1h1m1s}
   - {alert: odd, kind: anomaly, series: x, floor: 0.25, window: 2h}
-  - {alert: full, kind: forecast, series: x, window: 1h, ahead: 720h, condition: at most 0, runbook: "https://r.example/x?y=z#w"}
+  - {alert: full, kind: forecast, series: x, window: 1h, ahead: 30d, condition: at most 0, runbook: "https://r.example/x?y=z#w"}
   - {alert: p, series: x, function: p95, window: 5m, condition: not 3, minus: y}
 `
 	for name, text := range map[string][]byte{"pack": pack.YAML(), "hard": []byte(hard)} {

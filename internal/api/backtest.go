@@ -23,7 +23,7 @@ const (
 type NewBacktest struct {
 	YAML    string     `json:"yaml,omitempty" maxLength:"900000" doc:"A file of rules; none: those that hold"`
 	Rule    string     `json:"rule,omitempty" maxLength:"300" doc:"Only this one of them, group/alert"`
-	Since   string     `json:"since,omitempty" doc:"How far back, such as 720h; 24h where from is missing, too"`
+	Since   string     `json:"since,omitempty" doc:"How far back, such as 30d; 24h where from is missing, too"`
 	From    *time.Time `json:"from,omitempty"`
 	To      *time.Time `json:"to,omitempty" doc:"Now, where it is missing"`
 	Agents  []string   `json:"agents,omitempty" maxItems:"1000" doc:"Identities; none: all agents"`
@@ -78,7 +78,7 @@ func (r resources) backtests() {
 		if in.Body.To != nil {
 			q.To = *in.Body.To
 		}
-		switch since, err := time.ParseDuration(in.Body.Since); {
+		switch since, err := sentinel.ParseDuration(in.Body.Since); {
 		case in.Body.From != nil && in.Body.Since != "":
 			return nil, r.fail(ctx, wrong("body.since", "want either since or from"))
 		case in.Body.From != nil:
@@ -86,7 +86,7 @@ func (r resources) backtests() {
 		case in.Body.Since == "":
 			q.From = q.To.Add(-24 * time.Hour)
 		case err != nil || since <= 0:
-			return nil, r.fail(ctx, wrong("body.since", "want a duration such as 720h, not %.40q", in.Body.Since))
+			return nil, r.fail(ctx, wrong("body.since", "want a duration such as 30d, not %.40q", in.Body.Since))
 		default:
 			q.From = q.To.Add(-since)
 		}

@@ -78,7 +78,7 @@ func (r resources) enrolment() {
 		ttl := defaultEnrolmentTTL
 		if in.Body.TTL != "" {
 			var err error
-			if ttl, err = time.ParseDuration(in.Body.TTL); err != nil {
+			if ttl, err = sentinel.ParseDuration(in.Body.TTL); err != nil {
 				return nil, r.fail(ctx, wrong("body.ttl", "want a duration such as 24h, not %.40q", in.Body.TTL))
 			}
 		}

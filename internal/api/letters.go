@@ -147,7 +147,7 @@ func (r resources) letters() {
 		Agent     string `query:"agent" doc:"Only those that are charged to this agent"`
 		Orphans   bool   `query:"orphans" doc:"Only those of no agent"`
 		Reason    string `query:"reason" maxLength:"64"`
-		OlderThan string `query:"older_than" doc:"Only those kept for longer than this, such as 720h"`
+		OlderThan string `query:"older_than" doc:"Only those kept for longer than this, such as 30d"`
 	}
 	huma.Register(r.api, operation(postgres.Admin, http.MethodDelete, "/dead-letters", "purge-dead-letters", "Remove dead letters and their bytes for good: all that fit"),
 		func(ctx context.Context, in *purgeInput) (*purgeOutput, error) {
@@ -157,9 +157,9 @@ func (r resources) letters() {
 				return nil, err
 			}
 			if in.OlderThan != "" {
-				age, err := time.ParseDuration(in.OlderThan)
+				age, err := sentinel.ParseDuration(in.OlderThan)
 				if err != nil || age < 0 {
-					return nil, r.fail(ctx, wrong("query.older_than", "want a duration such as 720h, not %.40q", in.OlderThan))
+					return nil, r.fail(ctx, wrong("query.older_than", "want a duration such as 30d, not %.40q", in.OlderThan))
 				}
 				p.Before = time.Now().Add(-age)
 			}

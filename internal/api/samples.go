@@ -148,7 +148,7 @@ func rangeQuery(metric string, labels []string, from, to time.Time, step string)
 		return q, wrong("query.from", "is not before to")
 	}
 	if step != "" {
-		d, err := time.ParseDuration(step)
+		d, err := sentinel.ParseDuration(step)
 		if err != nil || d < time.Second {
 			return q, wrong("query.step", "want a duration of at least 1s such as 1m, not %.40q", step)
 		}

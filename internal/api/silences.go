@@ -72,7 +72,7 @@ func (r resources) silences() {
 		if in.Body.StartsAt != nil && in.Body.StartsAt.After(now) {
 			s.StartsAt = in.Body.StartsAt.UTC()
 		}
-		switch lasts, err := time.ParseDuration(in.Body.Lasts); {
+		switch lasts, err := sentinel.ParseDuration(in.Body.Lasts); {
 		case (in.Body.EndsAt == nil) == (in.Body.Lasts == ""):
 			return nil, r.fail(ctx, wrong("body.ends_at", "want either ends_at or lasts"))
 		case in.Body.EndsAt != nil:

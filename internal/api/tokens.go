@@ -32,7 +32,7 @@ type TokenList struct {
 type NewToken struct {
 	Name string `json:"name" minLength:"1" maxLength:"255" doc:"What the token is for"`
 	Role string `json:"role" enum:"viewer,operator,admin" doc:"At most the maker's own"`
-	TTL  string `json:"ttl,omitempty" maxLength:"32" doc:"A duration such as 720h; without it the token does not expire"`
+	TTL  string `json:"ttl,omitempty" maxLength:"32" doc:"A duration such as 30d; without it the token does not expire"`
 }
 
 // IssuedToken is a new token, shown once.
@@ -108,8 +108,8 @@ func tokenLife(actor postgres.Actor, t NewToken) (ttl time.Duration, err error) 
 		return 0, sentinel.Errorf(sentinel.Forbidden, "a token gets at most its maker's role, %s", actor.Role)
 	}
 	if t.TTL != "" {
-		if ttl, err = time.ParseDuration(t.TTL); err != nil || ttl < time.Second || ttl > 100*365*24*time.Hour {
-			return 0, wrong("body.ttl", "want a duration of at least 1s such as 720h, not %.40q", t.TTL)
+		if ttl, err = sentinel.ParseDuration(t.TTL); err != nil || ttl < time.Second || ttl > 100*365*24*time.Hour {
+			return 0, wrong("body.ttl", "want a duration of at least 1s such as 30d, not %.40q", t.TTL)
 		}
 	}
 	if actor.Kind != postgres.ActorToken || actor.Expires.IsZero() {

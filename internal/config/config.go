@@ -17,7 +17,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -144,7 +143,7 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 		return nil
 	case v.Kind() == reflect.Slice && structured(v.Type().Elem()):
 		return l.decodeList(n, v, path)
-	case v.Kind() == reflect.Map && structured(v.Type().Elem()):
+	case v.Kind() == reflect.Map && (structured(v.Type().Elem()) || v.Type().Elem() == durationType):
 		return l.decodeMap(n, v, path)
 	case v.Kind() != reflect.Struct:
 		return l.decodeLeaf(n, v, path)
@@ -185,12 +184,20 @@ func (l *loader) decode(n *yaml.Node, v reflect.Value, path string) error {
 }
 
 func (l *loader) decodeLeaf(n *yaml.Node, v reflect.Value, path string) error {
+	if v.Type() == durationType {
+		if n.Kind == yaml.AliasNode {
+			n = n.Alias
+		}
+		d, err := sentinel.ParseDuration(n.Value)
+		if err != nil || n.Tag != "!!str" { // 0 is a number
+			return l.errorf(n, path, "%s", wanted(v, n.Value, nil))
+		}
+		v.SetInt(int64(d))
+		return nil
+	}
 	fresh := reflect.New(v.Type())
 	if err := n.Decode(fresh.Interface()); err != nil {
 		return l.errorf(n, path, "%s", wanted(v, n.Value, err))
-	}
-	if v.Type() == reflect.TypeFor[time.Duration]() && n.Tag != "!!str" {
-		return l.errorf(n, path, "%s", wanted(v, n.Value, nil)) // yaml takes 10 for 10 ns
 	}
 	v.Set(fresh.Elem())
 	return nil
@@ -213,13 +220,17 @@ func (l *loader) decodeList(n *yaml.Node, v reflect.Value, path string) error {
 	return nil
 }
 
-// decodeMap puts a map of names to structs into v.
+// decodeMap puts a map of names to structs, or to durations, into v.
 func (l *loader) decodeMap(n *yaml.Node, v reflect.Value, path string) error {
 	if n.Tag == "!!null" {
 		return nil
 	}
-	if n.Kind != yaml.MappingNode {
+	switch {
+	case n.Kind == yaml.MappingNode:
+	case structured(v.Type().Elem()):
 		return l.errorf(n, path, "want a map of names to keys such as %q", firstKey(v.Type().Elem()))
+	default:
+		return l.errorf(n, path, "%s", wanted(v, n.Value, nil))
 	}
 	v.Set(reflect.MakeMap(v.Type()))
 	for i := 0; i+1 < len(n.Content); i += 2 {

@@ -13,11 +13,12 @@ import (
 
 type sample struct {
 	Agent struct {
-		Interval time.Duration   `yaml:"interval"`
-		Name     string          `yaml:"name"`
-		Limit    limit           `yaml:"limit"`
-		Tags     []string        `yaml:"tags"`
-		On       map[string]bool `yaml:"on"`
+		Interval time.Duration            `yaml:"interval"`
+		Name     string                   `yaml:"name"`
+		Limit    limit                    `yaml:"limit"`
+		Tags     []string                 `yaml:"tags"`
+		On       map[string]bool          `yaml:"on"`
+		Each     map[string]time.Duration `yaml:"each"`
 	} `yaml:"agent"`
 }
 
@@ -57,13 +58,34 @@ func TestLoadKeepsDefaultsAndLetsTheEnvironmentWin(t *testing.T) {
 	}
 }
 
+func TestDurationsMayBeDays(t *testing.T) {
+	var s sample
+	path := write(t, "agent:\n  interval: &long 30d\n  each: {cpu: 1d12h, load: *long}\n")
+	if err := config.Load(path, []string{"SENTINEL_AGENT_NAME=x"}, &s); err != nil {
+		t.Fatal(err)
+	}
+	const month = 720 * time.Hour
+	if a := s.Agent; a.Interval != month || a.Each["cpu"] != 36*time.Hour || a.Each["load"] != month || len(a.Each) != 2 {
+		t.Fatalf("got %+v", a)
+	}
+	var dumped strings.Builder
+	if err := config.Dump(&dumped, s); err != nil || !strings.Contains(dumped.String(), "interval: 30d\n") {
+		t.Errorf("written as %s, %v", dumped.String(), err)
+	}
+	if err := config.Load(path, []string{"SENTINEL_AGENT_EACH={cpu: 1w}", "SENTINEL_AGENT_INTERVAL=2d"}, &s); err != nil || s.Agent.Each["cpu"] != 168*time.Hour || s.Agent.Interval != 48*time.Hour {
+		t.Errorf("got %+v, %v from the environment", s.Agent, err)
+	}
+}
+
 func TestLoadNamesFileLineAndKey(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"unknown key", "agent:\n  intervall: 5s\n", `:2: agent.intervall: unknown key; did you mean "interval"?`},
 		{"far from any key", "agent:\n  zzzzzzzz: 5s\n", "known here: interval, name, limit, tags, on"},
 		{"unknown section", "agnet:\n", `:1: agnet: unknown key; did you mean "agent"?`},
-		{"bad duration", "agent:\n  interval: soon\n", `:2: agent.interval: want a duration such as 10s, 5m or 720h, not "soon"`},
-		{"bare number for a duration", "agent:\n  interval: 10\n", `:2: agent.interval: want a duration such as 10s, 5m or 720h, not "10"`},
+		{"bad duration", "agent:\n  interval: soon\n", `:2: agent.interval: want a duration such as 10s, 5m or 30d, not "soon"`},
+		{"bad duration in a map", "agent:\n  each:\n    cpu: 1s\n    load: 5\n", `:4: agent.each.load: want a duration such as 10s, 5m or 30d, not "5"`},
+		{"no map of durations", "agent:\n  each: 5s\n", `:2: agent.each: want a map such as {name: value}`},
+		{"bare number for a duration", "agent:\n  interval: 10\n", `:2: agent.interval: want a duration such as 10s, 5m or 30d, not "10"`},
 		{"bad number", "agent:\n  limit:\n    max_bytes: many\n", `:3: agent.limit.max_bytes: want a whole number, not "many"`},
 		{"bad bool", "agent:\n  limit:\n    strict: perhaps\n", "want true or false"},
 		{"scalar for a section", "agent: 5\n", `:1: agent: want keys below it, such as "interval"`},

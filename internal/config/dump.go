@@ -52,7 +52,7 @@ func dump(b *bytes.Buffer, v reflect.Value, path, indent string) error {
 // inline writes a value on one line.
 func inline(v reflect.Value) (string, error) {
 	if d, ok := v.Interface().(time.Duration); ok {
-		return d.String(), nil
+		return sentinel.FormatDuration(d), nil
 	}
 	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
 		text, err := m.MarshalText()

@@ -24,6 +24,7 @@ func FuzzDump(f *testing.F) {
 		in.Agent.Limit = limit{MaxBytes: n &^ math.MinInt64, Ratio: ratio, Strict: strict}
 		in.Agent.Tags = []string{string([]rune(tag)), string([]rune(name))}
 		in.Agent.On = map[string]bool{string([]rune(tag)): strict, "x": true}
+		in.Agent.Each = map[string]time.Duration{string([]rune(tag)): time.Duration(n), "x": time.Minute}
 		var b bytes.Buffer
 		if err := config.Dump(&b, in); err != nil {
 			t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+var durationType = reflect.TypeFor[time.Duration]()
+
 // keyOf returns the YAML key of a struct field, or "" where it has none.
 func keyOf(f reflect.StructField) string {
 	key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
@@ -141,8 +143,8 @@ func distance(a, b string) int {
 func wanted(v reflect.Value, got string, err error) string {
 	var want string
 	switch {
-	case v.Type() == reflect.TypeFor[time.Duration]():
-		want = "a duration such as 10s, 5m or 720h"
+	case v.Type() == durationType:
+		want = "a duration such as 10s, 5m or 30d"
 	case isScalarStruct(v):
 		if err != nil {
 			return strings.TrimPrefix(err.Error(), "yaml: ")

@@ -28,7 +28,7 @@ func (c KeysConfig) Validate() error {
 	case c.RotateAfter != 0 && c.RotateAfter < time.Hour:
 		return sentinel.Errorf(sentinel.Invalid, "rotate_after: %s, want 1h or more, or 0s for never", c.RotateAfter)
 	case c.Grace < time.Minute || c.Grace > 30*24*time.Hour:
-		return sentinel.Errorf(sentinel.Invalid, "grace: %s, want 1m to 720h", c.Grace)
+		return sentinel.Errorf(sentinel.Invalid, "grace: %s, want 1m to 30d", c.Grace)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (c ChannelConfig) Validate() error {
 	case c.Timeout < 100*time.Millisecond || c.Timeout > 5*time.Minute:
 		return sentinel.Errorf(sentinel.Invalid, "timeout: %s, want 100ms to 5m", c.Timeout)
 	case c.RetryFor < 0 || c.RetryFor > 7*24*time.Hour:
-		return sentinel.Errorf(sentinel.Invalid, "retry_for: %s, want 0s to 168h", c.RetryFor)
+		return sentinel.Errorf(sentinel.Invalid, "retry_for: %s, want 0s to 7d", c.RetryFor)
 	case c.Concurrency < 1 || c.Concurrency > 64:
 		return sentinel.Errorf(sentinel.Invalid, "concurrency: %d, want 1 to 64", c.Concurrency)
 	case c.Queue < 1 || c.Queue > 100_000:

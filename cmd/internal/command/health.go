@@ -22,7 +22,7 @@ func HealthCommand(listen func() (key, address string, err error)) *cobra.Comman
 		Long: `Ask the running daemon whether it is well. It prints what is not, and ends with exit
 code 5 then.`}
 	path := c.Flags().String("path", "/healthz", "what to ask: /healthz, or /readyz for whether it can do its work now")
-	timeout := c.Flags().Duration("timeout", 2*time.Second, "how long to wait for the answer")
+	timeout := Duration(c, "timeout", 2*time.Second, "how long to wait for the answer")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		key, address, err := listen()
 		if err != nil {

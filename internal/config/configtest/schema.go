@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // Key is one key of a file.
@@ -112,8 +114,8 @@ func (d describer) schema(v reflect.Value, path, at string) map[string]any {
 	case t.Kind() == reflect.Pointer:
 		return d.schema(reflect.New(t.Elem()).Elem(), path, at)
 	case t == durationType:
-		s["type"], s["pattern"] = "string", `^(0|([0-9.]+(ns|us|µs|ms|s|m|h))+)$`
-		s["default"] = time.Duration(v.Int()).String()
+		s["type"], s["pattern"] = "string", `^(0|([0-9.]+(ns|us|µs|ms|s|m|h)|[0-9]+[dwy])+)$`
+		s["default"] = sentinel.FormatDuration(time.Duration(v.Int()))
 	case text(t):
 		s["type"] = []string{"string", "number"} // YAML takes 30 for a number
 	case t.Kind() == reflect.Struct:
@@ -209,6 +211,9 @@ func words(t reflect.Type) string {
 
 // value1 writes a value on one line.
 func value1(v reflect.Value) string {
+	if v.Type() == durationType {
+		return sentinel.FormatDuration(time.Duration(v.Int()))
+	}
 	switch v.Kind() {
 	case reflect.Slice, reflect.Map:
 		if v.Len() == 0 {
