@@ -252,7 +252,7 @@ type pluginInfo struct {
 }
 
 func infoOf(b plugin.Bundle, m plugin.Manifest) pluginInfo {
-	out := pluginInfo{Name: m.Name, Version: m.Version, Digest: b.Digest(), Bytes: len(b.Module), Interval: m.Interval.String(), Timeout: m.Timeout.String(),
+	out := pluginInfo{Name: m.Name, Version: m.Version, Digest: b.Digest(), Bytes: len(b.Module), Interval: sentinel.FormatDuration(m.Interval), Timeout: sentinel.FormatDuration(m.Timeout),
 		MemoryMiB: m.MemoryMiB, MaxSeries: m.MaxSeries, Capabilities: map[string][]string{}, Settings: slices.Sorted(maps.Keys(m.Config))}
 	if b.Signed() {
 		out.Signer = plugin.PublicKey(b.Key).String()

@@ -78,7 +78,7 @@ expectation does not hold.`,
 			}
 			total += checked
 			for _, f := range failures {
-				t.add(f.File, f.Line, f.Test, f.Alert, f.EvalTime.String(), f.What)
+				t.add(f.File, f.Line, f.Test, f.Alert, sentinel.FormatDuration(f.EvalTime), f.What)
 				list = append(list, f)
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // Route is a node of the routing tree with everything that it inherits.
@@ -133,14 +135,14 @@ func (r *Routing) Explain(labels map[string]string, t time.Time) []Explanation {
 	labels = cleanMap(labels, maxLabel)
 	var out []Explanation
 	for _, rt := range r.Match(labels) {
-		e := Explanation{Path: rt.path, Receiver: rt.Receiver, GroupKey: rt.GroupKey(labels), GroupWait: rt.Wait.String(),
-			GroupInterval: rt.Interval.String(), RepeatInterval: rt.Repeat.String(), MutedBy: r.mutedBy(rt, t)}
+		e := Explanation{Path: rt.path, Receiver: rt.Receiver, GroupKey: rt.GroupKey(labels), GroupWait: sentinel.FormatDuration(rt.Wait),
+			GroupInterval: sentinel.FormatDuration(rt.Interval), RepeatInterval: sentinel.FormatDuration(rt.Repeat), MutedBy: r.mutedBy(rt, t)}
 		for at := rt; at != nil && at.path != ""; at = at.parent {
 			e.Trail = append(e.Trail, at.Matchers.String())
 		}
 		slices.Reverse(e.Trail)
 		for _, esc := range rt.Escalations {
-			e.Escalations = append(e.Escalations, "after "+esc.After.String()+": "+esc.Receiver)
+			e.Escalations = append(e.Escalations, "after "+sentinel.FormatDuration(esc.After)+": "+esc.Receiver)
 		}
 		out = append(out, e)
 	}

@@ -174,12 +174,12 @@ func (d Desk) ShowNotification(sealed []byte) (string, api.Route, []api.Receiver
 
 func toRoute(rt *notify.Route) api.Route {
 	out := api.Route{Path: rt.Path(), Receiver: rt.Receiver, Matchers: rt.Matchers.String(), Continue: rt.Continue, GroupBy: rt.GroupBy,
-		GroupWait: rt.Wait.String(), GroupInterval: rt.Interval.String(), RepeatInterval: rt.Repeat.String(), Mute: rt.Mute, Active: rt.Active}
+		GroupWait: sentinel.FormatDuration(rt.Wait), GroupInterval: sentinel.FormatDuration(rt.Interval), RepeatInterval: sentinel.FormatDuration(rt.Repeat), Mute: rt.Mute, Active: rt.Active}
 	if rt.GroupByAll {
 		out.GroupBy = []string{"..."}
 	}
 	for _, e := range rt.Escalations {
-		out.Escalations = append(out.Escalations, "after "+e.After.String()+": "+e.Receiver)
+		out.Escalations = append(out.Escalations, "after "+sentinel.FormatDuration(e.After)+": "+e.Receiver)
 	}
 	for _, below := range rt.Routes {
 		out.Routes = append(out.Routes, toRoute(below))

@@ -54,7 +54,7 @@ export function Receivers() {
 function RouteItem({ r, taken }: { r: Route; taken: Set<string> }) {
   const notes = [
     r.group_by?.length && (r.group_by[0] === "..." ? "each alert by itself" : `grouped by ${r.group_by.join(", ")}`),
-    `waits ${short(r.group_wait)}, repeats after ${short(r.repeat_interval)}`,
+    `waits ${r.group_wait}, repeats after ${r.repeat_interval}`,
     r.mute?.length && `not during ${r.mute.join(", ")}`,
     r.active?.length && `only during ${r.active.join(", ")}`,
     ...(r.escalations ?? []),
@@ -77,9 +77,6 @@ function RouteItem({ r, taken }: { r: Route; taken: Set<string> }) {
     </li>
   );
 }
-
-/** 4h0m0s is 4h. */
-const short = (d: string): string => d.replace(/([hm])0s$/, "$1").replace(/h0m$/, "h");
 
 /** Asks where an alert with some labels would go; they are in the address. */
 function Where({ taken, onTaken }: { taken: Explained[]; onTaken: (t: Explained[]) => void }) {
