@@ -43,7 +43,7 @@ RACE     := $(if $(CC_FOUND),-race)
 .PHONY: test
 test: postgres ## Run every test with the race detector, on a real PostgreSQL and a real JetStream
 	@$(if $(RACE),,echo "There is no C compiler here, so the tests run without the race detector; install gcc or clang to have it.")
-	go test $(RACE) -timeout 8m ./internal/systemtest ./... # the longest first
+	go test $(RACE) -vet=off -timeout 8m ./internal/systemtest ./... # the longest first; make lint vets
 
 .PHONY: test-agent
 test-agent: ## Run the tests of what an agent consists of, as on Windows and macOS, where nothing else is supported

@@ -12,7 +12,7 @@ import (
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
-var traces = flag.Int("traces", 1000, "random traces that the engine is compared with the reference on")
+var traces = flag.Int("traces", 600, "random traces that the engine is compared with the reference on")
 
 // propertyRules are of all kinds, with small windows so that short traces reach far.
 const propertyRules = `

@@ -228,6 +228,15 @@ func (f *fixture) login(t *testing.T) *http.Cookie {
 	return w.Result().Cookies()[0]
 }
 
+// session returns a session that is good: the last one, where it still is.
+func (f *fixture) session(t *testing.T) *http.Cookie {
+	t.Helper()
+	if f.cookie == nil || f.browse(t, f.cookie, "GET", "/api/v1/session", "").Code != http.StatusOK {
+		f.cookie = f.login(t)
+	}
+	return f.cookie
+}
+
 // browse sends a request as a browser does: with a cookie, from a page of a site.
 func (f *fixture) browse(t *testing.T, cookie *http.Cookie, method, target, body string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
@@ -320,7 +329,7 @@ func (f *fixture) succeeds(t *testing.T, method, id string, prepare func() call)
 	t.Helper()
 	var cookie *http.Cookie
 	if id != "setup" {
-		cookie = f.login(t)
+		cookie = f.session(t)
 	}
 	c := prepare()
 	before := f.lastEntry(t)

@@ -39,6 +39,7 @@ type fixture struct {
 	log      *bytes.Buffer
 	tokens   map[string]string
 	broker   published
+	cookie   *http.Cookie // of the last session
 }
 
 // published keeps what is published; the way through a real broker to a real worker
