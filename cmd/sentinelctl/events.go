@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,14 +17,18 @@ func (c *ctl) eventsCommand() *cobra.Command {
 		Long: `Show what happened in the fleet, newest first: agents that came and went, enrolled,
 changed their key or what they collect. With --watch those that come from now on are
 shown as they come, oldest first; none is missed.`,
-		Example: "  sentinelctl events\n  sentinelctl events web-1 --kind agent.disconnected\n  sentinelctl events --watch 2s"}
+		Example: "  sentinelctl events --since 12h\n  sentinelctl events web-1 --kind agent.disconnected\n  sentinelctl events --watch 2s"}
 	var q api.EventQuery
 	cmd.Flags().StringVar(&q.Kind, "kind", "", "only this kind, such as agent.connected")
+	since := command.Duration(cmd, "since", 0, "only this much of the past, such as 24h")
 	cmd.Flags().IntVar(&q.Limit, "limit", 100, "at most so many events, up to 1000")
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if q.Limit < 1 || q.Limit > 1000 {
-			return sentinel.Errorf(sentinel.Invalid, "--limit %d: want 1 to 1000", q.Limit)
+		if *since < 0 || q.Limit < 1 || q.Limit > 1000 {
+			return sentinel.Errorf(sentinel.Invalid, "--since wants a positive duration, --limit 1 to 1000")
+		}
+		if *since > 0 {
+			q.From = time.Now().Add(-*since)
 		}
 		if len(args) == 1 {
 			_, agent, err := c.oneAgent(cmd.Context(), args[0])

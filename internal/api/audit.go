@@ -106,11 +106,7 @@ func (c *Client) Audit(ctx context.Context, aq AuditQuery, oldestFirst bool) (Au
 			q.Set(key, v)
 		}
 	}
-	for key, t := range map[string]time.Time{"from": aq.From, "to": aq.To} {
-		if !t.IsZero() {
-			q.Set(key, t.UTC().Format(time.RFC3339Nano))
-		}
-	}
+	setTimes(q, aq.From, aq.To)
 	if oldestFirst {
 		q.Set("since", strconv.FormatInt(aq.Since, 10))
 	}

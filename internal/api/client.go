@@ -171,3 +171,12 @@ func problemError(resp *http.Response) error {
 	}
 	return sentinel.Errorf(code, "%s", text)
 }
+
+// setTimes asks for what was between two times; zero ones bound nothing.
+func setTimes(q url.Values, from, to time.Time) {
+	for key, t := range map[string]time.Time{"from": from, "to": to} {
+		if !t.IsZero() {
+			q.Set(key, t.UTC().Format(time.RFC3339Nano))
+		}
+	}
+}

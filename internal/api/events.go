@@ -34,6 +34,7 @@ type EventPage struct {
 // EventQuery selects events; zero fields select everything.
 type EventQuery struct {
 	Kind, Agent string
+	From, To    time.Time
 	Since       int64 // only events after this id, oldest first
 	Limit       int   // of one page
 }
@@ -47,11 +48,13 @@ const (
 
 func (r resources) events() {
 	type listInput struct {
-		Kind  string `query:"kind" maxLength:"64"`
-		Agent string `query:"agent" maxLength:"64"`
-		After string `query:"after" doc:"The cursor that the page before gave as next"`
-		Since int64  `query:"since" minimum:"-1" default:"-1" doc:"Only events after this id, oldest first; it stands beside the cursor's place"`
-		Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+		Kind  string    `query:"kind" maxLength:"64"`
+		Agent string    `query:"agent" maxLength:"64"`
+		From  time.Time `query:"from"`
+		To    time.Time `query:"to"`
+		After string    `query:"after" doc:"The cursor that the page before gave as next"`
+		Since int64     `query:"since" minimum:"-1" default:"-1" doc:"Only events after this id, oldest first; it stands beside the cursor's place"`
+		Limit int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	}
 	type listOutput struct{ Body EventPage }
 	huma.Register(r.api, operation(postgres.Viewer, http.MethodGet, "/events", "list-events", "Show what happened in the fleet, newest first"),
@@ -61,7 +64,7 @@ func (r resources) events() {
 					return nil, r.fail(ctx, err)
 				}
 			}
-			f := postgres.EventFilter{Kind: in.Kind, Agent: in.Agent, Limit: in.Limit}
+			f := postgres.EventFilter{Kind: in.Kind, Agent: in.Agent, From: in.From, To: in.To, Limit: in.Limit}
 			var err error
 			if f.Before, err = cursor(in.After); err != nil {
 				return nil, r.fail(ctx, err)
@@ -168,6 +171,7 @@ func (c *Client) Events(ctx context.Context, eq EventQuery, oldestFirst bool) (E
 			q.Set(key, v)
 		}
 	}
+	setTimes(q, eq.From, eq.To)
 	if oldestFirst {
 		q.Set("since", strconv.FormatInt(eq.Since, 10))
 	}

@@ -12,6 +12,33 @@ import (
 	"github.com/sentinelgo/sentinel/internal/postgres"
 )
 
+// TestEventsOfATime asks for what was between two times.
+func TestEventsOfATime(t *testing.T) {
+	f := newFixture(t)
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for i := range 4 {
+		must(t, f.db.AddEvents(t.Context(), []postgres.Event{{At: start.Add(time.Duration(i) * time.Hour), Kind: "agent.connected", Agent: "ag-one", Detail: fmt.Sprint("hour ", i)}}))
+	}
+	for query, want := range map[string]string{
+		"":                           "3210",
+		"?from=2026-03-01T13:00:00Z": "321",
+		"?to=2026-03-01T14:00:00Z":   "10",
+		"?from=2026-03-01T13:00:00Z&to=2026-03-01T15:00:00Z": "21",
+		"?from=2026-03-01T13:00:00Z&since=0":                 "123",
+		"?from=2026-03-01T16:00:00Z":                         "",
+	} {
+		w := f.ask(t, "viewer", "GET", "/api/v1/events"+query, "")
+		var got strings.Builder
+		for _, m := range regexp.MustCompile(`"hour (\d)"`).FindAllStringSubmatch(w.Body.String(), -1) {
+			got.WriteString(m[1])
+		}
+		if w.Code != 200 || got.String() != want {
+			t.Errorf("%q: %d, hours %s, want %s", query, w.Code, got.String(), want)
+		}
+	}
+	wantProblem(t, f.ask(t, "viewer", "GET", "/api/v1/events?from=yesterday", ""), 422, "query.from")
+}
+
 // TestEventsResume adds events from many sides at once while a reader comes back
 // again and again with the id of the last event that it saw: it sees all of them,
 // once, in their order.

@@ -143,11 +143,7 @@ func roundStep(span time.Duration, points int) time.Duration {
 // Graph returns series as a picture shows them.
 func (c *Client) Graph(ctx context.Context, gq GraphQuery) (Graph, error) {
 	q := url.Values{"match": {gq.Match}}
-	for key, t := range map[string]time.Time{"from": gq.From, "to": gq.To} {
-		if !t.IsZero() {
-			q.Set(key, t.UTC().Format(time.RFC3339Nano))
-		}
-	}
+	setTimes(q, gq.From, gq.To)
 	if gq.Points > 0 {
 		q.Set("points", strconv.Itoa(gq.Points))
 	}

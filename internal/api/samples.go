@@ -195,11 +195,7 @@ func (c *Client) Range(ctx context.Context, agent string, rq RangeQuery) (Range,
 	for name, value := range rq.Labels {
 		q.Add("label", name+"="+value)
 	}
-	for key, t := range map[string]time.Time{"from": rq.From, "to": rq.To} {
-		if !t.IsZero() {
-			q.Set(key, t.UTC().Format(time.RFC3339Nano))
-		}
-	}
+	setTimes(q, rq.From, rq.To)
 	if rq.Step > 0 {
 		q.Set("step", rq.Step.String())
 	}

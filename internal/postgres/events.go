@@ -40,12 +40,13 @@ func (db *DB) AddEvents(ctx context.Context, events []Event) error {
 
 // EventFilter selects a page of events. Zero fields select everything.
 type EventFilter struct {
-	Kind   string
-	Agent  string
-	Before int64 // only ids below this, newest first
-	After  int64 // only ids above this, oldest first; goes before Before
-	Oldest bool  // oldest first, as with After
-	Limit  int   // events per page [100], at most 1000
+	Kind     string
+	Agent    string
+	From, To time.Time // when it happened, To not included
+	Before   int64     // only ids below this, newest first
+	After    int64     // only ids above this, oldest first; goes before Before
+	Oldest   bool      // oldest first, as with After
+	Limit    int       // events per page [100], at most 1000
 }
 
 // Events returns a page of events: newest first, or with After those that came since.
@@ -56,7 +57,8 @@ func (db *DB) Events(ctx context.Context, f EventFilter) ([]Event, error) {
 	}
 	rows, err := db.pool.Query(ctx, `SELECT id, at, kind, agent, detail FROM events
 		WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR agent = $2) AND ($3::int8 = 0 OR id < $3) AND id > $4
-		ORDER BY id `+order+` LIMIT $5`, f.Kind, f.Agent, f.Before, f.After, pageSize(f.Limit))
+			AND ($5::timestamptz IS NULL OR at >= $5) AND ($6::timestamptz IS NULL OR at < $6)
+		ORDER BY id `+order+` LIMIT $7`, f.Kind, f.Agent, f.Before, f.After, orNull(f.From), orNull(f.To), pageSize(f.Limit))
 	if err != nil {
 		return nil, failed("read events", err)
 	}

@@ -45,6 +45,9 @@ func Main(root *cobra.Command) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	runGroups(root)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if args := c.Flags().Args(); c.HasSubCommands() && len(args) > 0 { // its flags are not to blame
+			return NoArgs(c, args)
+		}
 		return sentinel.Errorf(sentinel.Invalid, "%w; `%s --help` shows what there is", err, c.CommandPath())
 	})
 	err := root.ExecuteContext(ctx)
@@ -128,12 +131,40 @@ func buildDetails() []string {
 	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
 }
 
-// NoArgs refuses arguments with an error that fits the others.
+// NoArgs refuses arguments with an error that fits the others, and names the command
+// that was probably meant.
 func NoArgs(c *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return sentinel.Errorf(sentinel.Invalid, "%q is not a command of %s; `%s --help` shows what there is", args[0], c.CommandPath(), c.CommandPath())
+	if len(args) == 0 {
+		return nil
 	}
-	return nil
+	if name := meant(c, args[0]); name != "" {
+		return sentinel.Errorf(sentinel.Invalid, "%q is not a command of %s; did you mean %q?", args[0], c.CommandPath(), name)
+	}
+	return sentinel.Errorf(sentinel.Invalid, "%q is not a command of %s; `%s --help` shows what there is", args[0], c.CommandPath(), c.CommandPath())
+}
+
+// alike are words that programs use for the same.
+var alike = [][]string{
+	{"create", "add", "new", "make", "register"},
+	{"rm", "delete", "remove", "revoke", "expire", "purge"},
+	{"show", "get", "describe", "info"},
+	{"set", "put", "edit", "update"},
+}
+
+// meant returns the command below c that a word nearly is, or says in other words.
+func meant(c *cobra.Command, word string) string {
+	c.SuggestionsMinimumDistance = 2
+	if names := c.SuggestionsFor(word); len(names) > 0 {
+		return names[0]
+	}
+	for _, words := range alike {
+		for _, below := range c.Commands() {
+			if below.IsAvailableCommand() && slices.Contains(words, word) && slices.Contains(words, below.Name()) {
+				return below.Name()
+			}
+		}
+	}
+	return ""
 }
 
 // Args wants between min and max arguments, which are named for the error.
