@@ -113,7 +113,7 @@ func (c *ctl) alertShow() *cobra.Command {
 		t.add("fired", orZero(in.FiredAt))
 		t.add("ended", orZero(in.EndsAt))
 		t.add("acknowledged", strings.TrimSpace(in.AckedBy+" "+in.AckComment))
-		t.add("labels", labelSet(in.Labels))
+		t.add("labels", labelText(in.Labels))
 		for _, l := range in.Timeline {
 			t.add(moment(l.At), l.From+" → "+l.To+" ("+l.Reason+")")
 		}

@@ -62,7 +62,7 @@ func showTable(s shown) table {
 	t.add("registered", s.CreatedAt)
 	t.add("version", s.Version)
 	t.add("system", platform(s.Agent))
-	t.add("labels", labelSet(s.Labels))
+	t.add("labels", labelText(s.Labels))
 	t.add("collects", configState(s.Agent))
 	t.add("clock ahead seconds", s.Clock)
 	for _, k := range s.Keys {
