@@ -29,6 +29,7 @@ interface Props {
 }
 
 const height = 190;
+const broken: (number[] | undefined)[] = [undefined, [7, 4], [2, 3]]; // pixels, by a line's dash
 const nowhere = { left: -10, top: -10 };
 
 /** Moves the cursor of the plot and of all others on the page; the types leave the
@@ -62,7 +63,7 @@ export function Chart(p: Props) {
   const lastAt = lastKnown(table, p.from);
 
   // What the plot is made of; when this changes, it is made anew.
-  const shape = JSON.stringify([p.lines.map((l) => [l.label, l.color, l.fill]), banded, p.stacked, p.unit, p.marks, theme.value]);
+  const shape = JSON.stringify([p.lines.map((l) => [l.label, l.color, l.dash, l.fill]), banded, p.stacked, p.unit, p.marks, theme.value]);
 
   useLayoutEffect(() => {
     const div = box.current;
@@ -79,7 +80,7 @@ export function Chart(p: Props) {
     });
     const series: uPlot.Series[] = [{}];
     lines.forEach((l, i) => {
-      const s: uPlot.Series = { label: l.label, stroke: color(l.color), width: stacked ? 0 : 1.6, points: { show: alone } };
+      const s: uPlot.Series = { label: l.label, stroke: color(l.color), width: stacked ? 0 : 1.6, dash: broken[l.dash ?? 0], points: { show: alone } };
       if (stacked && i === 0) s.fill = faded(l.color, 0.8);
       if (!stacked && l.fill) s.fill = faded(l.color, banded.length ? 0.08 : 0.14);
       series.push(s);
@@ -188,7 +189,7 @@ export function Chart(p: Props) {
       <ul class="legend">
         {p.lines.map((l, i) => (
           <li key={i}>
-            <i class={`dot ${l.color}`} />
+            <i class={`dot ${l.color} dash-${l.dash ?? 0}`} />
             {l.label}
             <b>{value(shown === null ? null : table.v[i]?.[shown], p.unit)}</b>
             {at !== null && table.lo[i]?.[at] !== undefined && table.lo[i]?.[at] !== null && (

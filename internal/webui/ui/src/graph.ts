@@ -1,7 +1,7 @@
 // Series over time as charts need them: of selectors from /graph, of any PromQL from
 // the interface that speaks Prometheus' words.
 import { ask } from "./api";
-import type { Line } from "./panels";
+import { dashes, type Line } from "./panels";
 import { isSelector } from "./promql";
 import { banded, type Curve, extended, pace } from "./series";
 
@@ -142,5 +142,8 @@ export function seriesNames(list: { labels: Record<string, string> }[]): string[
 }
 
 export function linesOf(series: Drawn[], offset = 0, names = seriesNames(series)): Line[] {
-  return series.map((s, i) => ({ label: names[i]!, color: palette[(i + offset) % palette.length]!, curve: s.curve, fill: series.length === 1 && !offset }));
+  return series.map((s, i) => {
+    const n = i + offset;
+    return { label: names[i]!, color: palette[n % palette.length]!, dash: Math.floor(n / palette.length) % dashes, curve: s.curve, fill: series.length === 1 && !offset };
+  });
 }

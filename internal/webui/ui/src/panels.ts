@@ -4,9 +4,13 @@ import type { Unit } from "./format";
 import type { Drawn } from "./graph";
 import { bare, type Curve, scaled, sum } from "./series";
 
+/** How many ways there are to break a line, for where colours come again. */
+export const dashes = 3;
+
 export interface Line {
   label: string;
   color: string; // a custom property of the style sheet, without --
+  dash?: number; // how the line is broken, 0 to dashes; 0 is not at all
   curve: Curve;
   fill?: boolean;
 }
