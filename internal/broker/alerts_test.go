@@ -125,8 +125,29 @@ func TestP26ReadersFindWhatGotLostOnTheWay(t *testing.T) {
 	if err := b.PublishAlerts(ctx, 0, []broker.Alert{{Fingerprint: "bb", Data: []byte("last")}}); err != nil {
 		t.Fatal(err)
 	}
+	between := b.AlertsFrom(0)
+	if list, err := between.Fetch(ctx, 1, 0); err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	between.Lose(t)
+	if err := b.PublishAlerts(ctx, 0, []broker.Alert{{Fingerprint: "cc", Data: []byte("after it")}}); err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for deadline := time.Now().Add(10 * time.Second); len(texts) < 2; { // the number of what follows shows it at once
+		list, err := between.Fetch(ctx, 5, 100*time.Millisecond)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("read %q, %v, want what got lost and what follows", texts, err)
+		}
+		for _, rec := range list {
+			texts = append(texts, string(rec.Data))
+		}
+	}
+	if fmt.Sprint(texts) != "[last after it]" {
+		t.Errorf("read %q", texts)
+	}
 	all := b.AlertsFrom(0)
-	if list, err := all.Fetch(ctx, 1, 0); err != nil || len(list) != 1 || all.Left() != 1 {
+	if list, err := all.Fetch(ctx, 1, 0); err != nil || len(list) != 1 || all.Left() != 2 {
 		t.Fatal(list, err, all.Left())
 	}
 	all.Lose(t)

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 const (
@@ -76,7 +74,7 @@ func (r *Reader) Fetch(ctx context.Context, max int, wait time.Duration) ([]Reco
 		return nil, r.failed(err)
 	}
 	list, err := r.collect(batch)
-	if len(list) > 0 || err != nil {
+	if len(list) > 0 || err != nil || r.cons == nil {
 		return list, r.failed(err)
 	}
 	if wait < shortWait {
@@ -102,7 +100,7 @@ func (r *Reader) Fetch(ctx context.Context, max int, wait time.Duration) ([]Reco
 // sends in the moment in which a Fetch ends reaches nobody. Where others follow, their
 // numbers show it; nothing else would show that the last one is missing.
 func (r *Reader) look(ctx context.Context) error {
-	if time.Since(r.looked) < lookEvery || ctx.Err() != nil {
+	if r.cons == nil || time.Since(r.looked) < lookEvery || ctx.Err() != nil {
 		return nil
 	}
 	r.looked = time.Now()
@@ -118,16 +116,16 @@ func (r *Reader) look(ctx context.Context) error {
 	return nil
 }
 
+// collect returns the messages of a batch up to the first that does not follow the one
+// before: what is between got lost on the way, and is read again from there.
 func (r *Reader) collect(batch jetstream.MessageBatch) ([]Record, error) {
 	var list []Record
-	var broken error
 	for m := range batch.Messages() {
 		meta, err := m.Metadata()
-		if err != nil || broken != nil {
+		if err != nil || r.cons == nil {
 			continue
 		}
 		if meta.Sequence.Consumer != r.seen+1 {
-			broken = sentinel.Errorf(sentinel.Unavailable, "messages were lost on the way") // they are read again
 			r.cons = nil
 			continue
 		}
@@ -135,13 +133,10 @@ func (r *Reader) collect(batch jetstream.MessageBatch) ([]Record, error) {
 		r.left = min(r.left, meta.NumPending)
 		list = append(list, Record{meta.Sequence.Stream, m.Subject(), m.Data()})
 	}
-	if err := batch.Error(); err != nil && broken == nil && !errors.Is(err, jetstream.ErrNoMessages) {
-		broken = err
+	if err := batch.Error(); err != nil && len(list) == 0 && r.cons != nil && !errors.Is(err, jetstream.ErrNoMessages) {
+		return nil, err
 	}
-	if len(list) > 0 {
-		return list, nil
-	}
-	return nil, broken
+	return list, nil
 }
 
 func (r *Reader) failed(err error) error {
