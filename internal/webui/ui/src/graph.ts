@@ -93,22 +93,21 @@ export async function promRange(query: string, from: number, to: number, abort: 
 const identity = (labels: Record<string, string>): string => JSON.stringify(Object.entries(labels).sort());
 
 const longStep = 60; // seconds; what is newer than the last step of a longer one would be missed
+const mostAround = 40; // series of which the server is asked for more than their values
 
 /** An expression over time up to its present values, and around a selector alone what
- * lies between its points, as far as the server draws that many series. */
+ * lies between its points, where those are not too many series to look at. */
 export async function answer(query: string, from: number, to: number, abort: AbortSignal): Promise<Drawing> {
   const step = promStep(to - from);
-  const start = Math.floor(from / step) * step - step;
-  const [line, present, around] = await Promise.all([
-    promRange(query, from, to, abort, step),
-    step > longStep ? promRange(query, to, to, abort, 1) : null,
-    isSelector(query) ? graph(query, start, to, abort, Math.ceil((to - start) / step) + 1).catch(() => null) : null, // the line says what is wrong
-  ]);
+  const [line, present] = await Promise.all([promRange(query, from, to, abort, step), step > longStep ? promRange(query, to, to, abort, 1) : null]);
   const series = new Map(line.series.map((s) => [identity(s.labels), s]));
   for (const s of present?.series ?? []) {
     const known = series.get(identity(s.labels));
     series.set(identity(s.labels), known ? { ...known, curve: extended(known.curve, s.curve) } : s);
   }
+  if (!isSelector(query) || series.size > mostAround) return { ...line, series: [...series.values()] };
+  const start = Math.floor(from / step) * step - step;
+  const around = await graph(query, start, to, abort, Math.ceil((to - start) / step) + 1).catch(() => null); // too many may have been there once
   for (const { labels, curve } of around?.series ?? []) {
     const known = series.get(identity(labels));
     if (known) series.set(identity(labels), { ...known, curve: banded(known.curve, curve, step) });
