@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sentinelgo/sentinel/internal/broker"
+	"github.com/sentinelgo/sentinel/internal/broker/brokertest"
 	"github.com/sentinelgo/sentinel/internal/broker/embedded"
 	"github.com/sentinelgo/sentinel/internal/devca"
 	"github.com/sentinelgo/sentinel/internal/ingest"
@@ -82,18 +83,8 @@ func start(t testing.TB, change func(*ingest.Config)) *gateway {
 func startWith(t testing.TB, change func(*ingest.Config), plugins ingest.Plugins) *gateway {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	nats, err := embedded.Start(embedded.Config{Dir: t.TempDir(), MaxBytes: 5 << 30}, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nats.Stop)
-	bcfg := broker.DefaultConfig()
-	bcfg.InProcess = nats
-	b, err := broker.Open(t.Context(), bcfg, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
+	b, nats := brokertest.Open(t)
+	var err error
 	g := &gateway{t: t, broker: b, nats: nats, metrics: telemetry.NewRegistry(), memory: &memory{}, agent: "ag-one",
 		keys: keyTable{"ag-one": sign.NewKey(), "ag-two": sign.NewKey()}, spare: &spareKeys{}, buyers: &buyers{}, told: &told{reports: make(chan string, 2000)}}
 	for _, name := range []string{"a", "b", "c"} {

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sentinelgo/sentinel/internal/broker"
-	"github.com/sentinelgo/sentinel/internal/broker/embedded"
+	"github.com/sentinelgo/sentinel/internal/broker/brokertest"
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/localpg"
 	"github.com/sentinelgo/sentinel/internal/pipeline"
@@ -51,18 +51,7 @@ type rig struct {
 func newRig(t *testing.T, url string) *rig {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	nats, err := embedded.Start(embedded.Config{Dir: t.TempDir(), MaxBytes: 5 << 30}, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nats.Stop)
-	cfg := broker.DefaultConfig()
-	cfg.InProcess = nats
-	b, err := broker.Open(t.Context(), cfg, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
+	b, _ := brokertest.Open(t)
 	vault, err := sign.NewVault("m-test", make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)

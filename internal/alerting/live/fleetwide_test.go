@@ -11,6 +11,7 @@ import (
 
 	"github.com/sentinelgo/sentinel/internal/alerting"
 	"github.com/sentinelgo/sentinel/internal/broker"
+	"github.com/sentinelgo/sentinel/internal/broker/brokertest"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 	"github.com/sentinelgo/sentinel/internal/telemetry"
 )
@@ -50,7 +51,8 @@ func (noHistory) Incidents(context.Context, []sentinel.AgentID) ([][]byte, error
 // wants its answer, the other goes on being asked and its incident comes; the slow one
 // is not asked twice meanwhile, and what it says after its rule was changed is nothing.
 func TestASlowExpressionHoldsUpNoOther(t *testing.T) {
-	log, b := slog.New(slog.DiscardHandler), ownBroker(t)
+	log := slog.New(slog.DiscardHandler)
+	b, _ := brokertest.Open(t)
 	version := int64(0)
 	put := func(slow string) {
 		t.Helper()

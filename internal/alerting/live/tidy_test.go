@@ -1,19 +1,17 @@
 package live
 
 import (
-	"log/slog"
 	"testing"
 	"time"
 
-	"github.com/sentinelgo/sentinel/internal/broker"
-	"github.com/sentinelgo/sentinel/internal/broker/embedded"
+	"github.com/sentinelgo/sentinel/internal/broker/brokertest"
 	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 // TestTheStreamForgetsWhatIsOver: the last change of each incident stays, those before
 // it go once they are in the database, and all of one that was over long ago goes.
 func TestTheStreamForgetsWhatIsOver(t *testing.T) {
-	b := ownBroker(t)
+	b, _ := brokertest.Open(t)
 	now := time.Now()
 	p := &journal{broker: b, id: 2, known: map[string]*known{"aa": {at: now}, "bb": {at: now.Add(-2 * keepOver), over: true}}}
 	for _, data := range []string{"1", "2", "3"} {
@@ -69,21 +67,6 @@ func TestTheStreamForgetsWhatIsOver(t *testing.T) {
 		t.Errorf("%d messages are left, and %v", n, last)
 	}
 	must(t, p.publish(t.Context(), []said{{"aa", 2, []byte("4"), now}})) // the next change fits
-}
-
-// ownBroker returns one in this process, which ends with the test.
-func ownBroker(t *testing.T) *broker.Broker {
-	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	nats, err := embedded.Start(embedded.Config{Dir: t.TempDir(), MaxBytes: 8 << 30}, log)
-	must(t, err)
-	t.Cleanup(nats.Stop)
-	cfg := broker.DefaultConfig()
-	cfg.InProcess = nats
-	b, err := broker.Open(t.Context(), cfg, log)
-	must(t, err)
-	t.Cleanup(b.Close)
-	return b
 }
 
 func must(t *testing.T, err error) {

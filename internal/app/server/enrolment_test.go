@@ -13,8 +13,7 @@ import (
 	"time"
 
 	"github.com/sentinelgo/sentinel/internal/backoff"
-	"github.com/sentinelgo/sentinel/internal/broker"
-	"github.com/sentinelgo/sentinel/internal/broker/embedded"
+	"github.com/sentinelgo/sentinel/internal/broker/brokertest"
 	"github.com/sentinelgo/sentinel/internal/devca"
 	"github.com/sentinelgo/sentinel/internal/fleet"
 	"github.com/sentinelgo/sentinel/internal/ingest"
@@ -48,14 +47,7 @@ func TestP19AThousandAgentsFromOneToken(t *testing.T) {
 	tokenFile := filepath.Join(dir, "token")
 	must(t, os.WriteFile(tokenFile, []byte(token), 0o600))
 
-	nats, err := embedded.Start(embedded.Config{Dir: t.TempDir(), MaxBytes: 5 << 30}, log)
-	must(t, err)
-	t.Cleanup(nats.Stop)
-	bcfg := broker.DefaultConfig()
-	bcfg.InProcess = nats
-	b, err := broker.Open(t.Context(), bcfg, log)
-	must(t, err)
-	t.Cleanup(b.Close)
+	b, _ := brokertest.Open(t)
 	certs, err := devca.Ensure(t.TempDir())
 	must(t, err)
 	pair, err := tls.LoadX509KeyPair(certs.Cert, certs.Key)
