@@ -22,15 +22,11 @@ shown as they come, oldest first; none is missed.`,
 	cmd.Flags().StringVar(&q.Actor, "actor", "", "only what this user or token did")
 	cmd.Flags().StringVar(&q.Action, "action", "", "only this action, or all of its kind: user, token, session, agent, …")
 	cmd.Flags().StringVar(&q.Target, "target", "", "only what was done to this")
-	since := command.Duration(cmd, "since", 0, "only this much of the past, such as 24h")
-	cmd.Flags().IntVar(&q.Limit, "limit", 100, "at most so many entries, up to 1000")
+	past := pastFlags(cmd, &q.From, &q.Limit, "entries")
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if *since < 0 || q.Limit < 1 || q.Limit > 1000 {
-			return sentinel.Errorf(sentinel.Invalid, "--since wants a positive duration, --limit 1 to 1000")
-		}
-		if *since > 0 {
-			q.From = time.Now().Add(-*since)
+		if err := past(); err != nil {
+			return err
 		}
 		first := true
 		return c.watching(cmd, *watch, func(ctx context.Context, client *api.Client) error {
@@ -50,6 +46,22 @@ shown as they come, oldest first; none is missed.`,
 	}
 	group.AddCommand(cmd)
 	return group
+}
+
+// pastFlags adds --since and --limit to a command that shows what was noted, and returns
+// what reads them into from and limit.
+func pastFlags(cmd *cobra.Command, from *time.Time, limit *int, what string) func() error {
+	since := command.Duration(cmd, "since", 0, "only this much of the past, such as 24h")
+	cmd.Flags().IntVar(limit, "limit", 100, "at most so many "+what+", up to 1000")
+	return func() error {
+		if *since < 0 || *limit < 1 || *limit > 1000 {
+			return sentinel.Errorf(sentinel.Invalid, "--since wants a positive duration, --limit 1 to 1000")
+		}
+		if *since > 0 {
+			*from = time.Now().Add(-*since)
+		}
+		return nil
+	}
 }
 
 func auditTable(entries []api.AuditEntry) table {

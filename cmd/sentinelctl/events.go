@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sentinelgo/sentinel/cmd/internal/command"
 	"github.com/sentinelgo/sentinel/internal/api"
-	"github.com/sentinelgo/sentinel/internal/sentinel"
 )
 
 func (c *ctl) eventsCommand() *cobra.Command {
@@ -20,15 +18,11 @@ shown as they come, oldest first; none is missed.`,
 		Example: "  sentinelctl events --since 12h\n  sentinelctl events web-1 --kind agent.disconnected\n  sentinelctl events --watch 2s"}
 	var q api.EventQuery
 	cmd.Flags().StringVar(&q.Kind, "kind", "", "only this kind, such as agent.connected")
-	since := command.Duration(cmd, "since", 0, "only this much of the past, such as 24h")
-	cmd.Flags().IntVar(&q.Limit, "limit", 100, "at most so many events, up to 1000")
+	past := pastFlags(cmd, &q.From, &q.Limit, "events")
 	watch := watchFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if *since < 0 || q.Limit < 1 || q.Limit > 1000 {
-			return sentinel.Errorf(sentinel.Invalid, "--since wants a positive duration, --limit 1 to 1000")
-		}
-		if *since > 0 {
-			q.From = time.Now().Add(-*since)
+		if err := past(); err != nil {
+			return err
 		}
 		if len(args) == 1 {
 			_, agent, err := c.oneAgent(cmd.Context(), args[0])

@@ -41,14 +41,10 @@ type AuditQuery struct {
 
 func (r resources) audit() {
 	type input struct {
-		Actor  string    `query:"actor" maxLength:"255" doc:"The actor's name"`
-		Action string    `query:"action" maxLength:"64" doc:"An action, or the part before its point: user, session, …"`
-		Target string    `query:"target" maxLength:"255"`
-		From   time.Time `query:"from"`
-		To     time.Time `query:"to"`
-		After  string    `query:"after" doc:"The cursor that the page before gave as next"`
-		Since  int64     `query:"since" minimum:"-1" default:"-1" doc:"Only entries after this id, oldest first; it stands beside the cursor's place"`
-		Limit  int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+		Actor  string `query:"actor" maxLength:"255" doc:"The actor's name"`
+		Action string `query:"action" maxLength:"64" doc:"An action, or the part before its point: user, session, …"`
+		Target string `query:"target" maxLength:"255"`
+		PageInput
 	}
 	type output struct{ Body AuditPage }
 	huma.Register(r.api, operation(postgres.Admin, http.MethodGet, "/audit", "list-audit", "Show the audit log, newest first"),
@@ -60,11 +56,8 @@ func (r resources) audit() {
 			}
 			f := postgres.AuditFilter{Actor: in.Actor, Action: in.Action, Target: in.Target, From: in.From, To: in.To, Limit: in.Limit}
 			var err error
-			if f.Before, err = cursor(in.After); err != nil {
+			if f.Before, f.After, f.Oldest, err = in.place(); err != nil {
 				return nil, r.fail(ctx, err)
-			}
-			if f.Oldest = in.Since >= 0; f.Oldest {
-				f.After, f.Before = max(in.Since, f.Before), 0
 			}
 			rows, err := r.deps.DB.AuditLog(ctx, f)
 			if err != nil {
@@ -79,6 +72,24 @@ func (r resources) audit() {
 			}
 			return &output{page}, nil
 		})
+}
+
+// PageInput asks for a page of what was noted, in its order. Exported, since huma passes
+// over embedded structs that are not.
+type PageInput struct {
+	From  time.Time `query:"from"`
+	To    time.Time `query:"to"`
+	After string    `query:"after" doc:"The cursor that the page before gave as next"`
+	Since int64     `query:"since" minimum:"-1" default:"-1" doc:"Only what came after this id, oldest first; it stands beside the cursor's place"`
+	Limit int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+// place returns between which ids the page is, and whether it is oldest first.
+func (in PageInput) place() (before, after int64, oldest bool, err error) {
+	if before, err = cursor(in.After); err != nil || in.Since < 0 {
+		return before, 0, false, err
+	}
+	return 0, max(in.Since, before), true, nil
 }
 
 // cursor reads what a page gave as next; empty is the first page.

@@ -48,13 +48,9 @@ const (
 
 func (r resources) events() {
 	type listInput struct {
-		Kind  string    `query:"kind" maxLength:"64"`
-		Agent string    `query:"agent" maxLength:"64"`
-		From  time.Time `query:"from"`
-		To    time.Time `query:"to"`
-		After string    `query:"after" doc:"The cursor that the page before gave as next"`
-		Since int64     `query:"since" minimum:"-1" default:"-1" doc:"Only events after this id, oldest first; it stands beside the cursor's place"`
-		Limit int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+		Kind  string `query:"kind" maxLength:"64"`
+		Agent string `query:"agent" maxLength:"64"`
+		PageInput
 	}
 	type listOutput struct{ Body EventPage }
 	huma.Register(r.api, operation(postgres.Viewer, http.MethodGet, "/events", "list-events", "Show what happened in the fleet, newest first"),
@@ -66,11 +62,8 @@ func (r resources) events() {
 			}
 			f := postgres.EventFilter{Kind: in.Kind, Agent: in.Agent, From: in.From, To: in.To, Limit: in.Limit}
 			var err error
-			if f.Before, err = cursor(in.After); err != nil {
+			if f.Before, f.After, f.Oldest, err = in.place(); err != nil {
 				return nil, r.fail(ctx, err)
-			}
-			if f.Oldest = in.Since >= 0; f.Oldest {
-				f.After, f.Before = max(in.Since, f.Before), 0
 			}
 			rows, err := r.deps.DB.Events(ctx, f)
 			if err != nil {
