@@ -10,21 +10,21 @@ import (
 const day = 24 * time.Hour
 
 // longUnits are the hours of the units that Go's durations lack; they are Prometheus'.
-var longUnits = map[string]uint64{"d": 24, "w": 7 * 24, "y": 365 * 24}
+var longUnits = map[byte]uint64{'d': 24, 'w': 7 * 24, 'y': 365 * 24}
 
-var longPart = regexp.MustCompile(`([0-9.]+)([dwy])`)
+var longPart = regexp.MustCompile(`[0-9.]+[dwy]`)
 
 // ParseDuration reads a duration as people write it everywhere in Sentinel: as Go does,
 // such as 500ms or 1h30m, or also with whole days, weeks and years, such as 30d or
 // 1w12h. A day is 24 hours, a year 365 days. Errors are Invalid.
 func ParseDuration(text string) (time.Duration, error) {
 	inHours := longPart.ReplaceAllStringFunc(text, func(part string) string {
-		m := longPart.FindStringSubmatch(part)
-		n, err := strconv.ParseUint(m[1], 10, 32)
+		end := len(part) - 1
+		n, err := strconv.ParseUint(part[:end], 10, 32)
 		if err != nil {
 			return part // no whole number, or too large for any duration
 		}
-		return strconv.FormatUint(n*longUnits[m[2]], 10) + "h"
+		return strconv.FormatUint(n*longUnits[part[end]], 10) + "h"
 	})
 	d, err := time.ParseDuration(inHours)
 	if err != nil {

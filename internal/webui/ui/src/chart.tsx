@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 import uPlot from "uplot";
 import { clock, moment, tick, type Unit, value } from "./format";
 import type { Late } from "./graph";
-import type { Line } from "./panels";
+import { dashes, type Line } from "./panels";
 import { align, stack, type Table } from "./series";
 import { theme } from "./theme";
 
@@ -29,7 +29,6 @@ interface Props {
 }
 
 const height = 190;
-const broken: (number[] | undefined)[] = [undefined, [7, 4], [2, 3]]; // pixels, by a line's dash
 const nowhere = { left: -10, top: -10 };
 
 /** Moves the cursor of the plot and of all others on the page; the types leave the
@@ -80,7 +79,7 @@ export function Chart(p: Props) {
     });
     const series: uPlot.Series[] = [{}];
     lines.forEach((l, i) => {
-      const s: uPlot.Series = { label: l.label, stroke: color(l.color), width: stacked ? 0 : 1.6, dash: broken[l.dash ?? 0], points: { show: alone } };
+      const s: uPlot.Series = { label: l.label, stroke: color(l.color), width: stacked ? 0 : 1.6, dash: dashes[l.dash ?? 0], points: { show: alone } };
       if (stacked && i === 0) s.fill = faded(l.color, 0.8);
       if (!stacked && l.fill) s.fill = faded(l.color, banded.length ? 0.08 : 0.14);
       series.push(s);

@@ -90,7 +90,8 @@ export async function promRange(query: string, from: number, to: number, abort: 
   return { series, from, to, gap: step * 1.5, late: [] };
 }
 
-const identity = (labels: Record<string, string>): string => JSON.stringify(Object.entries(labels).sort());
+/** What tells a series from others in an answer. */
+export const identity = (labels: Record<string, string>): string => JSON.stringify(Object.entries(labels).sort());
 
 const longStep = 60; // seconds; what is newer than the last step of a longer one would be missed
 const mostAround = 40; // series of which the server is asked for more than their values
@@ -143,6 +144,6 @@ export function seriesNames(list: { labels: Record<string, string> }[]): string[
 export function linesOf(series: Drawn[], offset = 0, names = seriesNames(series)): Line[] {
   return series.map((s, i) => {
     const n = i + offset;
-    return { label: names[i]!, color: palette[n % palette.length]!, dash: Math.floor(n / palette.length) % dashes, curve: s.curve, fill: series.length === 1 && !offset };
+    return { label: names[i]!, color: palette[n % palette.length]!, dash: Math.floor(n / palette.length) % dashes.length, curve: s.curve, fill: series.length === 1 && !offset };
   });
 }

@@ -3,7 +3,7 @@ import { useMemo, useRef, useState } from "preact/hooks";
 import { now } from "./api";
 import { Chart } from "./chart";
 import { ago, duration, value } from "./format";
-import { type Drawn, graph, type Late, promNow, promRange, stepFor } from "./graph";
+import { type Drawn, graph, identity, type Late, promNow, promRange, stepFor } from "./graph";
 import { countQuery, type Interval, knownOf, metricsOf, type Panel, panelsFor, spans, type Span, wishFor } from "./panels";
 import { HostFrame } from "./hostframe";
 import { Changed, HostAlerts, HostNews } from "./lazy";
@@ -140,9 +140,8 @@ async function follow(k: Kept, id: string, shown: Panel[], samples: Sample[], { 
   ]);
   const drawn = new Map<string, Drawn[]>();
   const put = (metric: string, since: number, answers: Drawn[]) => {
-    const name = (d: Drawn) => JSON.stringify(Object.entries(d.labels).sort());
-    const all = new Map([...(k.drawn.get(metric) ?? []), ...answers].map((d) => [name(d), d]));
-    const find = (list: Drawn[] | undefined, key: string) => list?.find((d) => name(d) === key)?.curve;
+    const all = new Map([...(k.drawn.get(metric) ?? []), ...answers].map((d) => [identity(d.labels), d]));
+    const find = (list: Drawn[] | undefined, key: string) => list?.find((d) => identity(d.labels) === key)?.curve;
     const list = [...all].map(([key, d]) => ({ ...d, curve: renew(find(k.drawn.get(metric), key), find(answers, key), since, start - 2 * step) }));
     drawn.set(metric, list.filter((d) => d.curve.t.length));
   };

@@ -4,13 +4,14 @@ import type { Unit } from "./format";
 import type { Drawn } from "./graph";
 import { bare, type Curve, scaled, sum } from "./series";
 
-/** How many ways there are to break a line, for where colours come again. */
-export const dashes = 3;
+/** How a line is broken where colours come again: pixels drawn and left out. The style
+ * sheet has a .dash-N for each that is. */
+export const dashes: (number[] | undefined)[] = [undefined, [7, 4], [2, 3]];
 
 export interface Line {
   label: string;
   color: string; // a custom property of the style sheet, without --
-  dash?: number; // how the line is broken, 0 to dashes; 0 is not at all
+  dash?: number; // which of the dashes; not broken where it is missing
   curve: Curve;
   fill?: boolean;
 }
